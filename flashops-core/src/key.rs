@@ -1,0 +1,208 @@
+//! Who or what is counted: scopes, and the keys that name their instances.
+//!
+//! ```
+//! use flashops_core::key::{Key, Scope};
+//!
+//! let ann = Key::new(Scope::User, "ann");
+//! assert_eq!(ann.text(), "ann");
+//! assert_ne!(ann.fingerprint(), Key::new(Scope::Org, "ann").fingerprint());
+//! ```
+//!
+//! A key borrows its text and carries a 128-bit fingerprint of scope and text, computed once. Stores in this process
+//! find accounts by the fingerprint alone, so an account needs no copy of the text, and an API key that a caller sent
+//! is not kept anywhere.
+//!
+//! Edge cases: the fingerprint is seeded at random when the process starts, so that nobody can prepare colliding
+//! keys, and two texts share one with probability 2⁻¹²⁸. It must never leave the process: a store that
+//! several processes share hashes [`Key::text`] itself. Any text is a key, the empty one too; whoever builds keys from
+//! foreign input bounds its length.
+//!
+//! What this module does not do: decide which key a request has. That is the work of the layers.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::sync::OnceLock;
+
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+
+/// One kind of thing that a limit counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// An authenticated user; for an anonymous caller, its IP address.
+    User,
+    /// An organisation, also called tenant; for an anonymous caller, its IP address.
+    Org,
+    /// A client address.
+    Ip,
+    /// A route of the service.
+    Route,
+    /// A model.
+    Model,
+    /// A provider of models.
+    Provider,
+    /// Everything together.
+    Global,
+}
+
+impl Scope {
+    /// How many scopes there are, and the most keys that one request has.
+    pub const COUNT: usize = 7;
+
+    /// Every scope, from the narrowest to the widest.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::User,
+        Self::Org,
+        Self::Ip,
+        Self::Route,
+        Self::Model,
+        Self::Provider,
+        Self::Global,
+    ];
+
+    /// The word for it in configuration, metrics and answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Org => "org",
+            Self::Ip => "ip",
+            Self::Route => "route",
+            Self::Model => "model",
+            Self::Provider => "provider",
+            Self::Global => "global",
+        }
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The hash of a scope and a text, seeded for this process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub(crate) u64, pub(crate) u64);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(..)")
+    }
+}
+
+/// One instance of a scope: this user, that model.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key<'a> {
+    scope: Scope,
+    fingerprint: Fingerprint,
+    text: &'a str,
+}
+
+impl<'a> Key<'a> {
+    /// The one key of [`Scope::Global`].
+    pub fn global() -> Key<'static> {
+        static GLOBAL: OnceLock<Key<'static>> = OnceLock::new();
+        *GLOBAL.get_or_init(|| Key::new(Scope::Global, ""))
+    }
+
+    /// The key of this text in this scope.
+    pub fn new(scope: Scope, text: &'a str) -> Self {
+        Self {
+            scope,
+            fingerprint: fingerprint(scope, text.as_bytes()),
+            text,
+        }
+    }
+
+    /// A key whose fingerprint was computed before.
+    pub const fn with_fingerprint(scope: Scope, text: &'a str, fingerprint: Fingerprint) -> Self {
+        Self {
+            scope,
+            fingerprint,
+            text,
+        }
+    }
+
+    /// The scope.
+    pub const fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The fingerprint.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The text.
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+}
+
+/// Shows the scope only: the text can be an API key.
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}:..)", self.scope)
+    }
+}
+
+/// The seeds of the two halves of a fingerprint.
+struct Seeds([(u64, SharedSeed); 2]);
+
+impl Seeds {
+    fn random() -> Self {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        let word = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| bytes[i * 8 + k]));
+        Self([
+            (word(0), SharedSeed::from_u64(word(1))),
+            (word(2), SharedSeed::from_u64(word(3))),
+        ])
+    }
+}
+
+fn fingerprint(scope: Scope, text: &[u8]) -> Fingerprint {
+    static SEEDS: OnceLock<Seeds> = OnceLock::new();
+    let Seeds(halves) = SEEDS.get_or_init(Seeds::random);
+    let half = |i: usize| {
+        let (own, shared) = &halves[i];
+        let mut hasher = FoldHasher::with_seed(
+            *own ^ (scope as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            shared,
+        );
+        hasher.write(text);
+        hasher.finish()
+    };
+    Fingerprint(half(0), half(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_different_text_or_scope_differ() {
+        let texts: Vec<String> = (0..1_000).map(|i| i.to_string()).collect();
+        let keys: HashSet<Fingerprint> = Scope::ALL
+            .into_iter()
+            .flat_map(|scope| {
+                texts
+                    .iter()
+                    .map(move |text| Key::new(scope, text).fingerprint())
+            })
+            .collect();
+        assert_eq!(keys.len(), 7_000);
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_text() {
+        let key = Key::new(Scope::User, "sk-secret");
+        assert!(!format!("{key:?} {:?}", key.fingerprint()).contains("secret"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What a call used, in disjoint token classes.
+//!
+//! ```
+//! use flashops_core::usage::{Quality, Usage};
+//! use flashops_core::units::Tokens;
+//!
+//! let mut usage = Usage::exact();
+//! usage.input = Tokens::new(93)?;
+//! usage.cache_read = Tokens::new(1_024)?;
+//! usage.output = Tokens::new(46)?;
+//!
+//! assert_eq!(usage.total_input().get(), 1_117);
+//! assert_eq!(usage.total().get(), 1_163);
+//! assert_eq!(usage.quality, Quality::Exact);
+//! # Ok::<(), flashops_core::units::UnitError>(())
+//! ```
+//!
+//! Edge cases: providers nest their numbers (cached input inside input, reasoning inside output); a reader subtracts,
+//! so that here no token is in two classes and a sum over the classes counts each once. Where a part is larger than
+//! its whole, the reader keeps the whole and says [`Quality::Estimated`]. Absent is not zero: a usage that nobody
+//! reported has [`Quality::Absent`], and what it costs is decided by the policy, never by its zeros.
+//!
+//! What this module does not do: read a provider's payload, or price anything.
+
+use crate::units::Tokens;
+
+/// The tokens of one call. Every token is in exactly one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Input text that was neither read from nor written to a cache.
+    pub input: Tokens,
+    /// Input read from the provider's cache.
+    pub cache_read: Tokens,
+    /// Input written to a cache that lives five minutes, or whose life is not reported.
+    pub cache_write_5m: Tokens,
+    /// Input written to a cache that lives one hour.
+    pub cache_write_1h: Tokens,
+    /// Input audio.
+    pub audio_in: Tokens,
+    /// Input images.
+    pub image_in: Tokens,
+    /// Output text that the client sees.
+    pub output: Tokens,
+    /// Output spent on reasoning.
+    pub reasoning: Tokens,
+    /// Output audio.
+    pub audio_out: Tokens,
+    /// Searches that the provider bills one by one.
+    pub searches: u64,
+    /// How much the numbers can be trusted.
+    pub quality: Quality,
+}
+
+/// How a [`Usage`] came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quality {
+    /// Nobody reported anything; the numbers mean nothing.
+    Absent,
+    /// Counted or estimated by us, or reported with an inconsistency.
+    Estimated,
+    /// Reported by the provider, complete and consistent.
+    Exact,
+}
+
+impl Usage {
+    /// Nothing used, as reported by the provider: the start for filling in the classes.
+    pub const fn exact() -> Self {
+        Self::with_quality(Quality::Exact)
+    }
+
+    /// Nothing known.
+    pub const fn absent() -> Self {
+        Self::with_quality(Quality::Absent)
+    }
+
+    /// So many plain input and output tokens, estimated.
+    pub const fn estimated(input: Tokens, output: Tokens) -> Self {
+        let mut usage = Self::with_quality(Quality::Estimated);
+        usage.input = input;
+        usage.output = output;
+        usage
+    }
+
+    const fn with_quality(quality: Quality) -> Self {
+        Self {
+            input: Tokens::ZERO,
+            cache_read: Tokens::ZERO,
+            cache_write_5m: Tokens::ZERO,
+            cache_write_1h: Tokens::ZERO,
+            audio_in: Tokens::ZERO,
+            image_in: Tokens::ZERO,
+            output: Tokens::ZERO,
+            reasoning: Tokens::ZERO,
+            audio_out: Tokens::ZERO,
+            searches: 0,
+            quality,
+        }
+    }
+
+    /// All input tokens, whatever their class: what providers call prompt tokens.
+    pub const fn total_input(&self) -> Tokens {
+        self.input
+            .saturating_add(self.cache_read)
+            .saturating_add(self.cache_write_5m)
+            .saturating_add(self.cache_write_1h)
+            .saturating_add(self.audio_in)
+            .saturating_add(self.image_in)
+    }
+
+    /// All output tokens, whatever their class: what providers call completion tokens.
+    pub const fn total_output(&self) -> Tokens {
+        self.output
+            .saturating_add(self.reasoning)
+            .saturating_add(self.audio_out)
+    }
+
+    /// All tokens.
+    pub const fn total(&self) -> Tokens {
+        self.total_input().saturating_add(self.total_output())
+    }
+}
