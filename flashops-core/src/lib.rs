@@ -3,5 +3,6 @@
 
 pub mod clock;
 pub mod key;
+pub mod price;
 pub mod units;
 pub mod usage;

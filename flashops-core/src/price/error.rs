@@ -1,0 +1,81 @@
+//! What can be wrong with a price book.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::units::MoneyUnit;
+
+/// The most characters of a line that an error shows.
+const MAX_SHOWN: usize = 80;
+
+/// Why there is no such price book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PriceError {
+    /// The text is not a price book.
+    Invalid {
+        /// The line of the mistake, from 1.
+        line: usize,
+        /// Its column in characters, from 1.
+        column: usize,
+        /// The line itself, with its key; at most 80 characters of it.
+        text: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The text is larger than [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES).
+    TooLong,
+    /// The two books count in different units; money of different currencies is never mixed.
+    OtherUnit {
+        /// The unit of the book that was to be extended.
+        ours: MoneyUnit,
+        /// The unit of the extension.
+        theirs: MoneyUnit,
+    },
+}
+
+impl PriceError {
+    /// A mistake at this place of a text.
+    pub(super) fn at(text: &str, place: Range<usize>, message: &str) -> Self {
+        let before = text.get(..place.start).unwrap_or(text);
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = text[start..].lines().next().unwrap_or("");
+        Self::Invalid {
+            line: before.matches('\n').count() + 1,
+            column: before[start..].chars().count() + 1,
+            text: line.trim().chars().take(MAX_SHOWN).collect(),
+            message: message.lines().collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
+impl fmt::Display for PriceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid {
+                line,
+                column,
+                text,
+                message,
+            } => write!(
+                f,
+                "price book, line {line}, column {column}, `{text}`: {message}"
+            ),
+            Self::TooLong => write!(
+                f,
+                "a price book is at most {} bytes long",
+                super::MAX_TEXT_BYTES
+            ),
+            Self::OtherUnit { ours, theirs } => write!(
+                f,
+                "a price book in {} with {} decimal places cannot be extended by one in {} with {}",
+                ours.currency(),
+                ours.scale(),
+                theirs.currency(),
+                theirs.scale()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PriceError {}

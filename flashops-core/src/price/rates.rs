@@ -1,0 +1,371 @@
+//! One price, and what a usage costs at it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::class::TokenClass;
+use crate::clock::UnixSeconds;
+use crate::units::{Cost, MoneyUnit, Tokens};
+use crate::usage::Usage;
+
+/// Decimal places of a price: a nano-unit of the currency.
+pub(super) const PRICE_SCALE: u32 = 9;
+
+/// The number of tokens that a price is for.
+pub(super) const PRICED_TOKENS: u64 = 1_000_000;
+
+/// Decimal places of the exact sum: those of a price and those of a division by [`PRICED_TOKENS`].
+const SUM_SCALE: u32 = PRICE_SCALE + 6;
+
+/// The price of one model from one date on.
+///
+/// Cloning it allocates nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    pub(super) unit: MoneyUnit,
+    pub(super) rates: Rates,
+    pub(super) version: PriceVersion,
+}
+
+impl Price {
+    /// What a usage costs: the exact sum over all classes, searches and the request itself, rounded up once to the
+    /// book's unit. At most [`MAX_AMOUNT`](crate::units::MAX_AMOUNT) units, the refusing side.
+    ///
+    /// The quality of the usage is not looked at. An absent one must be replaced by an estimate first.
+    pub fn cost(&self, usage: &Usage) -> Cost {
+        let tokens = TokenClass::ALL
+            .into_iter()
+            .map(|class| self.exact(class.tokens(usage), self.rate(class)));
+        let searches = per_piece(self.rates.per_search).saturating_mul(u128::from(usage.searches));
+        self.rounded(
+            tokens
+                .chain([searches, per_piece(self.rates.per_request)])
+                .fold(0, u128::saturating_add),
+        )
+    }
+
+    /// The most that a request with so many tokens can cost, whatever their classes: input at the dearest input class,
+    /// output at the dearest output class, and the fee for the request. Searches are not in it.
+    pub fn most(&self, input: Tokens, output: Tokens) -> Cost {
+        let sum = self
+            .exact(input, self.dearest(TokenClass::is_input))
+            .saturating_add(self.exact(output, self.dearest(|class| !class.is_input())));
+        self.rounded(sum.saturating_add(per_piece(self.rates.per_request)))
+    }
+
+    /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens, its own or the one it falls back to.
+    pub const fn rate(&self, class: TokenClass) -> u64 {
+        self.rates.tokens[class.index()]
+    }
+
+    /// The fee for each request in nano-units of the currency (10⁻⁹).
+    pub const fn per_request(&self) -> u64 {
+        self.rates.per_request
+    }
+
+    /// The fee for each search in nano-units of the currency (10⁻⁹).
+    pub const fn per_search(&self) -> u64 {
+        self.rates.per_search
+    }
+
+    /// The unit of its costs: that of the book.
+    pub const fn unit(&self) -> MoneyUnit {
+        self.unit
+    }
+
+    /// Where the price comes from, for the record of what was charged.
+    pub const fn version(&self) -> &PriceVersion {
+        &self.version
+    }
+
+    fn dearest(&self, wanted: impl Fn(TokenClass) -> bool) -> u64 {
+        TokenClass::ALL
+            .into_iter()
+            .filter(|&class| wanted(class))
+            .map(|class| self.rate(class))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// In 10^-[`SUM_SCALE`] of the currency. Below 2¹¹⁷, so that nine of them cannot overflow.
+    fn exact(&self, tokens: Tokens, rate: u64) -> u128 {
+        u128::from(tokens.get()) * u128::from(rate)
+    }
+
+    /// A sum that saturated is above 2¹²⁷ and therefore, in any unit, above the largest cost.
+    fn rounded(&self, sum: u128) -> Cost {
+        let one = 10_u128.pow(SUM_SCALE - u32::from(self.unit.scale()));
+        Cost::saturating(u64::try_from(sum.div_ceil(one)).unwrap_or(u64::MAX))
+    }
+}
+
+/// What a price consists of, in nano-units of the currency: for 1,000,000 tokens of each class, and for each piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rates {
+    pub(super) tokens: [u64; TokenClass::COUNT],
+    pub(super) per_request: u64,
+    pub(super) per_search: u64,
+}
+
+/// Where a [`Price`] comes from: what a record keeps, so that it can be explained later.
+///
+/// Its text is `https://example.org/pricing, as of 2026-11-20, effective from 2025-06-10`. Cloning it allocates nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceVersion {
+    pub(super) source: Arc<str>,
+    pub(super) as_of: Date,
+    pub(super) effective_from: Option<Date>,
+    /// The first second at which the price holds.
+    pub(super) start: UnixSeconds,
+}
+
+impl PriceVersion {
+    /// Who says so: the address of a pricing page, or the name of a contract.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The day on which the source was read.
+    pub const fn as_of(&self) -> Date {
+        self.as_of
+    }
+
+    /// The day from whose midnight, UTC, on the price holds; `None` if it always held.
+    pub const fn effective_from(&self) -> Option<Date> {
+        self.effective_from
+    }
+}
+
+impl fmt::Display for PriceVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, as of {}", self.source, self.as_of)?;
+        match self.effective_from {
+            Some(date) => write!(f, ", effective from {date}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A fee in 10^-[`SUM_SCALE`] of the currency.
+fn per_piece(fee: u64) -> u128 {
+    u128::from(fee) * u128::from(PRICED_TOKENS)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::price::PriceBook;
+    use crate::units::MAX_AMOUNT;
+
+    /// A book with one model, `m`, with these lines as its price.
+    fn price_of(head: &str, lines: &str) -> Price {
+        let text = format!(
+            "{head}\n[[model]]\nname = \"m\"\nprovider = \"p\"\nsource = \"test\"\nas_of = \"2026-01-01\"\n\
+             [[model.price]]\n{lines}"
+        );
+        let book = PriceBook::from_toml(&text).unwrap();
+        book.price("m", UnixSeconds(0)).unwrap().clone()
+    }
+
+    fn usage_of(tokens: [u64; 9], searches: u64) -> Usage {
+        let [
+            input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            audio_in,
+            image_in,
+            output,
+            reasoning,
+            audio_out,
+        ] = tokens.map(|n| Tokens::new(n).unwrap());
+        Usage {
+            input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            audio_in,
+            image_in,
+            output,
+            reasoning,
+            audio_out,
+            searches,
+            ..Usage::exact()
+        }
+    }
+
+    /// Nano-units as a decimal string of the currency.
+    fn decimal(nanos: u64) -> String {
+        format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+    }
+
+    /// The table of the module's documentation, by position.
+    fn own_or_fallback(own: [Option<u64>; 9]) -> [u64; 9] {
+        let [
+            input,
+            cache_read,
+            write_5m,
+            write_1h,
+            audio_in,
+            image_in,
+            output,
+            reasoning,
+            audio_out,
+        ] = own;
+        let (input, output) = (input.unwrap(), output.unwrap());
+        let write_5m = write_5m.unwrap_or(input);
+        [
+            input,
+            cache_read.unwrap_or(input),
+            write_5m,
+            write_1h.unwrap_or(write_5m),
+            audio_in.unwrap_or(input),
+            image_in.unwrap_or(input),
+            output,
+            reasoning.unwrap_or(output),
+            audio_out.unwrap_or(output),
+        ]
+    }
+
+    /// Counts up from the rounded-down quotient to the first number of units that covers the sum.
+    fn smallest_cost_that_covers(sum: u128, one: u128) -> u64 {
+        let mut units = sum / one;
+        while units * one < sum {
+            units += 1;
+        }
+        u64::try_from(units.min(u128::from(MAX_AMOUNT))).unwrap()
+    }
+
+    const KEYS: [&str; 9] = [
+        "input",
+        "cache_read",
+        "cache_write_5m",
+        "cache_write_1h",
+        "audio_in",
+        "image_in",
+        "output",
+        "reasoning",
+        "audio_out",
+    ];
+
+    fn lines(own: [Option<u64>; 9], request: u64, search: u64) -> String {
+        let classes = KEYS.iter().zip(own).filter_map(|(key, price)| {
+            price.map(|price| format!("{key} = \"{}\"\n", decimal(price)))
+        });
+        let fees = [("per_request", request), ("per_search", search)]
+            .map(|(key, fee)| format!("{key} = \"{}\"\n", decimal(fee)));
+        classes.chain(fees).collect()
+    }
+
+    fn own_prices() -> impl Strategy<Value = [Option<u64>; 9]> {
+        let rate = prop_oneof![0..1_000_u64, 0..200_000_000_000_u64, 0..=u64::MAX];
+        (vec(option::of(rate.clone()), 9), rate.clone(), rate).prop_map(|(own, input, output)| {
+            let mut own: [Option<u64>; 9] = own.try_into().unwrap();
+            own[0] = own[0].or(Some(input));
+            own[6] = own[6].or(Some(output));
+            own
+        })
+    }
+
+    fn token_counts() -> impl Strategy<Value = [u64; 9]> {
+        let tokens = prop_oneof![Just(0), 0..10_u64, 0..2_000_000_u64, 0..=MAX_AMOUNT / 9];
+        vec(tokens, 9).prop_map(|tokens| tokens.try_into().unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn a_cost_is_the_exact_sum_rounded_up_once(
+            own in own_prices(),
+            tokens in token_counts(),
+            (request, search, searches) in (0..10_000_000_000_u64, 0..10_000_000_000_u64, 0..100_u64),
+            scale in 0..=12_u32,
+        ) {
+            let head = format!("scale = {scale}");
+            let price = price_of(&head, &lines(own, request, search));
+
+            let by_class = own_or_fallback(own).into_iter().zip(tokens);
+            let sum = by_class.map(|(rate, n)| u128::from(rate) * u128::from(n)).sum::<u128>()
+                + u128::from(request) * 1_000_000
+                + u128::from(search) * 1_000_000 * u128::from(searches);
+            let one = 10_u128.pow(15 - scale);
+            prop_assert_eq!(
+                price.cost(&usage_of(tokens, searches)).get(),
+                smallest_cost_that_covers(sum, one)
+            );
+        }
+
+        #[test]
+        fn no_usage_costs_more_than_the_most_of_its_tokens(
+            own in own_prices(),
+            tokens in token_counts(),
+            request in 0..10_000_000_000_u64,
+        ) {
+            let price = price_of("", &lines(own, request, 0));
+            let usage = usage_of(tokens, 0);
+            prop_assert!(price.cost(&usage) <= price.most(usage.total_input(), usage.total_output()));
+        }
+    }
+
+    #[test]
+    fn the_most_is_what_the_dearest_classes_cost() {
+        let price = price_of(
+            "",
+            "input = \"1\"\ncache_write_1h = \"2\"\noutput = \"3\"\naudio_out = \"7\"\nper_request = \"0.5\"",
+        );
+        let million = Tokens::new(1_000_000).unwrap();
+        assert_eq!(price.unit().format(price.most(million, million)), "9.5");
+    }
+
+    #[test]
+    fn a_flat_rate_of_20_for_1000_tokens_makes_150000_tokens_cost_3000() {
+        let price = price_of("currency = \"IRT\"\nscale = 2", "flat = \"20\"\nper = 1000");
+        for class in 0..9 {
+            let mut tokens = [0; 9];
+            tokens[class] = 150_000;
+            assert_eq!(price.cost(&usage_of(tokens, 0)).get(), 300_000, "{class}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_usage_costs_at_least_one_unit() {
+        let price = price_of("scale = 2", "input = \"0.000000001\"\noutput = \"0\"");
+        let mut tokens = [0; 9];
+        assert_eq!(price.cost(&usage_of(tokens, 0)), Cost::ZERO);
+        tokens[0] = 1;
+        assert_eq!(price.cost(&usage_of(tokens, 0)).get(), 1);
+    }
+
+    #[test]
+    fn a_cost_beyond_the_bound_stops_at_the_bound() {
+        let price = price_of(
+            "scale = 12",
+            "flat = \"18446744073.709551615\"\nper_request = \"18446744073.709551615\"\nper_search = \"18446744073.709551615\"",
+        );
+        let usage = usage_of([MAX_AMOUNT; 9], u64::MAX);
+        assert_eq!(price.cost(&usage).get(), MAX_AMOUNT);
+        let most = Tokens::new(MAX_AMOUNT).unwrap();
+        assert_eq!(price.most(most, most).get(), MAX_AMOUNT);
+    }
+
+    #[test]
+    fn every_class_is_counted_by_the_total_that_it_says() {
+        for (index, class) in TokenClass::ALL.into_iter().enumerate() {
+            let mut tokens = [0; 9];
+            tokens[index] = 7;
+            let usage = usage_of(tokens, 0);
+            let expected = if class.is_input() { (7, 0) } else { (0, 7) };
+            assert_eq!(class.name(), KEYS[index]);
+            assert_eq!(class.tokens(&usage).get(), 7);
+            assert_eq!(
+                (usage.total_input().get(), usage.total_output().get()),
+                expected
+            );
+        }
+    }
+}
