@@ -5,3 +5,4 @@ pub mod clock;
 pub mod key;
 pub mod units;
 pub mod usage;
+pub mod window;
