@@ -76,7 +76,7 @@ impl Calendar {
     ///
     /// # Errors
     ///
-    /// [`CalendarError::UnknownZone`] if the system's time zone database has no such zone, and
+    /// [`CalendarError::UnknownZone`] if the time zone database has no such zone, and
     /// [`CalendarError::AnchorOutOfRange`].
     pub fn new(unit: CalendarUnit, zone: &str, anchor: Option<u8>) -> Result<Self, CalendarError> {
         let (allowed, default) = match unit {
@@ -408,7 +408,7 @@ impl Default for CalendarState {
 pub enum CalendarError {
     /// The anchor is outside of what its unit allows; see [`CalendarUnit`].
     AnchorOutOfRange,
-    /// The system's time zone database has no zone of this name.
+    /// The time zone database, the system's or else the built-in one, has no zone of this name.
     UnknownZone,
 }
 
@@ -419,7 +419,7 @@ impl fmt::Display for CalendarError {
                 "the anchor is a minute (0 to 59) for hour, an hour (0 to 23) for day, a weekday (1, Monday, to 7) for \
                  week, or a day (1 to 31) for month"
             }
-            Self::UnknownZone => "the time zone is not in this system's IANA database; Europe/Paris is such a name",
+            Self::UnknownZone => "the time zone is not in the IANA database; Europe/Paris is such a name",
         })
     }
 }
@@ -443,4 +443,467 @@ fn timestamp(at: i64) -> Timestamp {
 /// A local time, from the seconds that its clock has counted since 1970-01-01T00:00.
 fn civil(local: i64) -> DateTime {
     Offset::UTC.to_datetime(timestamp(local))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::CalendarUnit::{Day, Hour, Month, Week};
+    use super::*;
+
+    const ZONES: [&str; 7] = [
+        "Europe/Paris",
+        "America/New_York",
+        "Asia/Kathmandu",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "America/Sao_Paulo",
+        "UTC",
+    ];
+
+    /// A zone and the day, at midnight UTC, around which its clocks change in some way.
+    const CHANGES: [(&str, &str); 16] = [
+        ("Europe/Paris", "2025-03-30"),
+        ("Europe/Paris", "2025-10-26"),
+        ("America/New_York", "2024-03-10"),
+        ("America/New_York", "2024-11-03"),
+        // Fifteen minutes ahead, for good.
+        ("Asia/Kathmandu", "1985-12-31"),
+        // Half an hour.
+        ("Australia/Lord_Howe", "2024-04-06"),
+        ("Australia/Lord_Howe", "2024-10-05"),
+        // A whole day left out.
+        ("Pacific/Apia", "2011-12-30"),
+        // Midnight skipped, and 23:00 repeated.
+        ("America/Sao_Paulo", "2018-11-04"),
+        ("America/Sao_Paulo", "2019-02-17"),
+        // At one minute past midnight, back into the day before.
+        ("America/St_Johns", "2010-11-07"),
+        ("America/St_Johns", "2011-03-13"),
+        // Midnight repeated.
+        ("America/Havana", "2024-11-03"),
+        // Two hours, and negative daylight saving time.
+        ("Antarctica/Troll", "2024-10-27"),
+        ("Europe/Dublin", "2024-10-27"),
+        ("UTC", "2024-02-29"),
+    ];
+
+    fn unix(text: &str) -> UnixSeconds {
+        UnixSeconds(text.parse::<Timestamp>().unwrap().as_second())
+    }
+
+    fn calendar(unit: CalendarUnit, zone: &str, anchor: u8) -> Calendar {
+        Calendar::new(unit, zone, Some(anchor)).unwrap()
+    }
+
+    fn period(calendar: &Calendar, at: i64) -> (i64, i64) {
+        let period = calendar.period(UnixSeconds(at));
+        (period.start.0, period.end.0)
+    }
+
+    /// The date on which the day, week or month began that a local time belongs to: one looks back, day by day.
+    fn label(unit: CalendarUnit, anchor: u8, local: DateTime) -> Date {
+        let mut date = local.date();
+        let anchor = i8::try_from(anchor).unwrap();
+        if unit == Day {
+            return if local.hour() < anchor {
+                date.yesterday().unwrap()
+            } else {
+                date
+            };
+        }
+        let begins = |date: Date| match unit {
+            Week => date.weekday().to_monday_one_offset() == anchor,
+            _ => date.day() == anchor.min(date.last_of_month().day()),
+        };
+        while !begins(date) {
+            date = date.yesterday().unwrap();
+        }
+        date
+    }
+
+    /// Where periods begin, found by watching a clock on the wall of the zone.
+    fn beginnings(
+        unit: CalendarUnit,
+        anchor: u8,
+        zone: &str,
+        instants: impl Iterator<Item = i64>,
+    ) -> Vec<i64> {
+        let zone = TimeZone::get(zone).unwrap();
+        let (mut found, mut highest) = (Vec::new(), None);
+        for at in instants {
+            let local = zone.to_datetime(timestamp(at));
+            let begins = if unit == Hour {
+                local.minute() == i8::try_from(anchor).unwrap()
+            } else {
+                let label = label(unit, anchor, local);
+                let later = highest.is_some_and(|highest| label > highest);
+                highest = highest.max(Some(label));
+                later
+            };
+            if begins {
+                found.push(at);
+            }
+        }
+        found
+    }
+
+    fn assert_periods(
+        unit: CalendarUnit,
+        anchor: u8,
+        zone: &str,
+        instants: impl Iterator<Item = i64>,
+    ) {
+        let (calendar, found) = (
+            calendar(unit, zone, anchor),
+            beginnings(unit, anchor, zone, instants),
+        );
+        assert!(found.len() > 1, "{unit:?} {anchor} {zone}");
+        for pair in found.windows(2) {
+            let (start, end) = (pair[0], pair[1]);
+            for at in [start, start + 1, start + (end - start) / 2, end - 1] {
+                assert_eq!(
+                    period(&calendar, at),
+                    (start, end),
+                    "{unit:?} {anchor} {zone} {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn hours_and_days_are_those_of_a_clock_on_the_wall_watched_each_minute() {
+        for (zone, day) in CHANGES {
+            let middle = unix(&format!("{day}T00:00Z")).0;
+            let minutes = || (middle - 3 * DAY..middle + 3 * DAY).step_by(60);
+            for minute in [0, 15, 30, 59] {
+                assert_periods(Hour, minute, zone, minutes());
+            }
+            for hour in [0, 1, 2, 3, 23] {
+                assert_periods(Day, hour, zone, minutes());
+            }
+        }
+    }
+
+    #[test]
+    fn weeks_and_months_are_those_of_a_clock_on_the_wall_watched_each_minute_near_midnight() {
+        for (zone, day) in CHANGES {
+            let middle = unix(&format!("{day}T00:00Z")).0;
+            let offset = i64::from(
+                TimeZone::get(zone)
+                    .unwrap()
+                    .to_offset(timestamp(middle))
+                    .seconds(),
+            );
+            let near_midnight = |at: &i64| (at + offset + 3 * HOUR).rem_euclid(DAY) < 6 * HOUR;
+            let minutes = |days: i64| {
+                (middle - days * DAY..middle + days * DAY)
+                    .step_by(60)
+                    .filter(near_midnight)
+            };
+            for weekday in 1..=7 {
+                assert_periods(Week, weekday, zone, minutes(16));
+            }
+            let date = day.parse::<Date>().unwrap();
+            for day in [1, u8::try_from(date.day()).unwrap(), 31] {
+                assert_periods(Month, day, zone, minutes(65));
+            }
+        }
+    }
+
+    #[test]
+    fn a_day_on_which_clocks_change_has_23_or_25_hours_and_as_many_hour_periods() {
+        for (day, hours) in [("2025-03-30", 23), ("2025-10-26", 25), ("2025-06-01", 24)] {
+            let noon = unix(&format!("{day}T12:00Z")).0;
+            let (start, end) = period(&calendar(Day, "Europe/Paris", 0), noon);
+            let hourly = calendar(Hour, "Europe/Paris", 0);
+            let mut at = start;
+            for _ in 0..hours {
+                at = period(&hourly, at).1;
+            }
+            assert_eq!((end - start, at), (hours * HOUR, end), "{day}");
+        }
+    }
+
+    #[test]
+    fn a_month_begins_on_its_last_day_where_it_has_no_day_of_the_anchor() {
+        let months = calendar(Month, "UTC", 31);
+        let mut at = unix("2023-12-31T00:00Z").0;
+        for day in [
+            "2024-01-31",
+            "2024-02-29",
+            "2024-03-31",
+            "2024-04-30",
+            "2024-05-31",
+        ] {
+            at = period(&months, at).1;
+            assert_eq!(UnixSeconds(at), unix(&format!("{day}T00:00Z")));
+        }
+        let months = calendar(Month, "UTC", 29);
+        assert_eq!(
+            months.period(unix("2023-02-28T00:00Z")).start,
+            unix("2023-02-28T00:00Z")
+        );
+        assert_eq!(
+            months.period(unix("2024-02-28T23:59Z")).end,
+            unix("2024-02-29T00:00Z")
+        );
+    }
+
+    #[test]
+    fn half_an_hour_of_change_lengthens_the_hour_and_a_left_out_day_has_no_length() {
+        let hours = calendar(Hour, "Australia/Lord_Howe", 0);
+        for change in ["2024-04-06T15:00Z", "2024-10-05T15:30Z"] {
+            let (start, end) = period(&hours, unix(change).0);
+            assert_eq!(end - start, HOUR + HOUR / 2, "{change}");
+        }
+        let days = calendar(Day, "Pacific/Apia", 0);
+        let change = unix("2011-12-30T10:00Z");
+        assert_eq!(days.period(unix("2011-12-30T09:59Z")).end, change);
+        assert_eq!(days.period(change).end, unix("2011-12-31T10:00Z"));
+    }
+
+    fn any_calendar() -> impl Strategy<Value = Calendar> {
+        let unit = prop_oneof![
+            (Just(Hour), 0..=59_u8),
+            (Just(Day), 0..=23_u8),
+            (Just(Week), 1..=7_u8),
+            (Just(Month), 1..=31_u8)
+        ];
+        let names: Vec<_> = jiff::tz::db()
+            .available()
+            .map(|name| name.to_string())
+            .collect();
+        let zone = prop_oneof![
+            prop::sample::select(ZONES.map(String::from).to_vec()),
+            prop::sample::select(names)
+        ];
+        (unit, zone)
+            .prop_map(|((unit, anchor), zone)| Calendar::new(unit, &zone, Some(anchor)))
+            .prop_filter_map("a zone without rules", Result::ok)
+    }
+
+    /// Instants from 1970 to 2100, many of them near a change of clocks.
+    fn instant() -> impl Strategy<Value = i64> {
+        let change = (prop::sample::select(&CHANGES[..]), -2 * DAY..2 * DAY)
+            .prop_map(|((_, day), by)| unix(&format!("{day}T00:00Z")).0 + by);
+        prop_oneof![0..4_102_444_800_i64, change]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn each_instant_is_in_one_period_and_the_next_begins_where_it_ends(
+            calendar in any_calendar(), at in instant(), share in 0.0..1.0_f64,
+        ) {
+            let (start, end) = period(&calendar, at);
+            prop_assert!(start <= at && at < end);
+            prop_assert_eq!(period(&calendar, end).0, end);
+            prop_assert_eq!(period(&calendar, start - 1).1, start);
+            let inside = start + ((end - start) as f64 * share) as i64;
+            for at in [start, inside, end - 1] {
+                prop_assert_eq!(period(&calendar, at), (start, end));
+            }
+            let days = match calendar.unit { Hour => 2, Day => 3, Week => 9, Month => 33 };
+            prop_assert!(end - start <= days * DAY);
+        }
+
+        #[test]
+        fn no_instant_panics_and_those_at_the_ends_of_time_have_periods_too(
+            calendar in any_calendar(),
+            at in prop_oneof![
+                any::<i64>(), Just(i64::MAX - 1), FIRST - 40 * DAY..FIRST + 40 * DAY, LAST - 40 * DAY..LAST + 40 * DAY
+            ],
+        ) {
+            let (start, end) = period(&calendar, at);
+            prop_assert!(start <= at && at < end);
+            prop_assert!(start == i64::MIN || period(&calendar, start - 1).1 == start);
+            prop_assert!(end == i64::MAX || period(&calendar, end).0 == end);
+            let mut state = CalendarState::default();
+            state.roll(&calendar, CarryDebt::Full, 1, UnixSeconds(at));
+            state.add(u64::MAX);
+            state.remove(&calendar, 1, UnixSeconds(at));
+            prop_assert_eq!(state.fits_at(&calendar, CarryDebt::Full, 1, 0, UnixSeconds(at)), None);
+            state.roll(&calendar, CarryDebt::Full, 1, UnixSeconds(i64::MAX));
+        }
+    }
+
+    /// Periods kept one by one: each ends, hands its debt to the next, and is forgotten.
+    struct PeriodByPeriod<'a> {
+        calendar: &'a Calendar,
+        end: i64,
+        used: u128,
+    }
+
+    impl PeriodByPeriod<'_> {
+        fn roll(&mut self, carry: CarryDebt, limit: u64, now: i64) {
+            while now >= self.end {
+                let over = self.used.saturating_sub(limit.into());
+                self.used = match carry {
+                    CarryDebt::None => 0,
+                    CarryDebt::Full => over,
+                    CarryDebt::Capped(most) => over.min(most.into()),
+                };
+                self.end = period(self.calendar, self.end).1;
+            }
+        }
+    }
+
+    fn carry() -> impl Strategy<Value = CarryDebt> {
+        prop_oneof![
+            Just(CarryDebt::None),
+            Just(CarryDebt::Full),
+            (0..60_u64).prop_map(CarryDebt::Capped)
+        ]
+    }
+
+    /// Calendars of a zone where every period has a length and hours have 60 minutes.
+    fn plain_calendar() -> impl Strategy<Value = Calendar> {
+        prop::sample::select(vec![
+            calendar(Hour, "Europe/Paris", 30),
+            calendar(Day, "America/Sao_Paulo", 0),
+            calendar(Week, "America/New_York", 7),
+            calendar(Month, "Europe/Paris", 31),
+        ])
+    }
+
+    fn script() -> impl Strategy<Value = (Calendar, CarryDebt, u64, Vec<(i64, u64)>)> {
+        let step = (prop_oneof![0..HOUR, 0..3 * DAY, 0..90 * DAY], 0..100_u64);
+        let steps = prop::collection::vec(step, 1..30);
+        (plain_calendar(), carry(), 0..20_u64, steps)
+    }
+
+    proptest! {
+        #[test]
+        fn debt_is_what_periods_kept_one_by_one_hand_on((calendar, carry, limit, steps) in script()) {
+            let mut now = unix("2018-10-20T00:00Z").0;
+            let mut oracle = PeriodByPeriod { calendar: &calendar, end: period(&calendar, now).1, used: 0 };
+            let mut state = CalendarState::default();
+            for (wait, amount) in steps {
+                now += wait;
+                let idle = state.is_idle(&calendar, carry, limit, UnixSeconds(now));
+                state.roll(&calendar, carry, limit, UnixSeconds(now));
+                oracle.roll(carry, limit, now);
+                prop_assert_eq!(u128::from(state.used()), oracle.used);
+                prop_assert_eq!(state.period_end(), UnixSeconds(oracle.end));
+                prop_assert_eq!(idle, oracle.used == 0);
+                state.add(amount);
+                oracle.used += u128::from(amount);
+            }
+        }
+
+        #[test]
+        fn it_fits_at_the_instant_it_names_and_not_one_second_before(
+            (calendar, carry, limit, steps) in script(), headroom in 0..30_u64,
+        ) {
+            let mut now = unix("2018-10-20T00:00Z").0;
+            let mut state = CalendarState::default();
+            for (wait, amount) in steps {
+                now += wait;
+                state.roll(&calendar, carry, limit, UnixSeconds(now));
+                state.add(amount);
+                let used = |at: i64| {
+                    let mut ahead = state;
+                    ahead.roll(&calendar, carry, limit, UnixSeconds(at));
+                    ahead.used()
+                };
+                match state.fits_at(&calendar, carry, limit, headroom, UnixSeconds(now)) {
+                    Some(UnixSeconds(at)) => {
+                        prop_assert!(at >= now && used(at) <= headroom);
+                        prop_assert!(at == now || used(at - 1) > headroom);
+                    }
+                    None => prop_assert!(limit == 0 && used(now + 40_000 * DAY) > headroom),
+                }
+            }
+        }
+
+        #[test]
+        fn where_days_are_left_out_or_hours_are_longer_it_still_fits_at_the_instant_it_names(
+            calendar in any_calendar(), at in instant(), limit in 1..20_u64, used in 0..400_u64, headroom in 0..20_u64,
+        ) {
+            let mut state = CalendarState::default();
+            state.roll(&calendar, CarryDebt::Full, limit, UnixSeconds(at));
+            state.add(used);
+            let used = |at: i64| {
+                let mut ahead = state;
+                ahead.roll(&calendar, CarryDebt::Full, limit, UnixSeconds(at));
+                ahead.used()
+            };
+            let fits = state.fits_at(&calendar, CarryDebt::Full, limit, headroom, UnixSeconds(at)).unwrap().0;
+            prop_assert!(used(fits) <= headroom);
+            prop_assert!(fits == at || used(fits - 1) > headroom);
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_that_steps_back_keeps_the_period() {
+        let days = calendar(Day, "UTC", 0);
+        let mut state = CalendarState::default();
+        state.roll(&days, CarryDebt::Full, 10, unix("2025-05-02T00:00Z"));
+        state.add(10);
+        for back in [
+            "2025-05-01T23:59Z",
+            "2024-01-01T00:00Z",
+            "2025-05-02T23:59Z",
+        ] {
+            state.roll(&days, CarryDebt::Full, 10, unix(back));
+            assert_eq!(
+                (state.used(), state.period_end()),
+                (10, unix("2025-05-03T00:00Z")),
+                "{back}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refund_lowers_only_the_period_in_which_the_amount_was_added() {
+        let days = calendar(Day, "UTC", 0);
+        let mut state = CalendarState::default();
+        let (first, second) = (unix("2025-05-01T12:00Z"), unix("2025-05-02T12:00Z"));
+        state.roll(&days, CarryDebt::None, 10, first);
+        state.add(6);
+        state.remove(&days, 2, first);
+        assert_eq!(state.used(), 4);
+        state.roll(&days, CarryDebt::None, 10, second);
+        state.add(5);
+        state.remove(&days, 4, first);
+        assert_eq!(state.used(), 5);
+        state.remove(&days, 7, second);
+        assert_eq!(state.used(), 0);
+    }
+
+    #[test]
+    fn names_that_are_no_zone_and_anchors_outside_of_their_unit_are_refused() {
+        for name in [
+            "",
+            "Mars/Olympus",
+            "Etc/Unknown",
+            "../../etc/passwd",
+            "Europe/Paris\0",
+            "CET-1CEST",
+            "+01:00",
+        ] {
+            assert_eq!(
+                Calendar::new(Day, name, None),
+                Err(CalendarError::UnknownZone),
+                "{name}"
+            );
+        }
+        for (unit, anchor) in [
+            (Hour, 60),
+            (Day, 24),
+            (Week, 0),
+            (Week, 8),
+            (Month, 0),
+            (Month, 32),
+            (Month, 255),
+        ] {
+            assert_eq!(
+                Calendar::new(unit, "UTC", Some(anchor)),
+                Err(CalendarError::AnchorOutOfRange)
+            );
+        }
+    }
 }
