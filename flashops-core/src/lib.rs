@@ -6,3 +6,4 @@ pub mod key;
 pub mod price;
 pub mod units;
 pub mod usage;
+pub mod window;
