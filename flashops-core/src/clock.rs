@@ -50,16 +50,20 @@ impl Tick {
     /// The tick so much later; stops at the last one, after 584 years.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
 /// Seconds since 1970-01-01T00:00:00Z on the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixSeconds(pub i64);
+
+impl UnixSeconds {
+    /// Time elapsed since an earlier instant; zero if it is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
 
 /// One reading of a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,16 +112,10 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
-        Moment {
-            tick: self.tick(),
-            unix: wall(),
-        }
+        Moment { tick: self.tick(), unix: wall() }
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the module that reads clocks"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the module that reads clocks")]
     fn tick(&self) -> Tick {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         let origin = ORIGIN.get_or_init(Instant::now);
@@ -136,9 +134,7 @@ pub struct CoarseClock {
 impl CoarseClock {
     /// The coarse clock of this system.
     pub fn new() -> Self {
-        Self {
-            resolution: coarse::resolution(),
-        }
+        Self { resolution: coarse::resolution() }
     }
 }
 
@@ -150,10 +146,7 @@ impl Default for CoarseClock {
 
 impl Clock for CoarseClock {
     fn now(&self) -> Moment {
-        Moment {
-            tick: coarse::tick(),
-            unix: coarse::wall(),
-        }
+        Moment { tick: coarse::tick(), unix: coarse::wall() }
     }
 
     fn tick(&self) -> Tick {
@@ -174,8 +167,7 @@ mod coarse {
     use super::{Tick, UnixSeconds};
 
     fn nanos(time: Timespec) -> u64 {
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-            + u64::try_from(time.tv_nsec).unwrap_or(0)
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
     }
 
     pub(super) fn tick() -> Tick {
@@ -210,14 +202,9 @@ mod coarse {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the module that reads clocks"
-)]
+#[allow(clippy::disallowed_methods, reason = "this is the module that reads clocks")]
 fn wall() -> UnixSeconds {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixSeconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
@@ -230,21 +217,14 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock at tick 1 s, on 2026-01-01T00:00:00Z.
     pub fn new() -> Self {
-        Self {
-            time: Arc::new((
-                AtomicU64::new(1_000_000_000),
-                AtomicI64::new(1_767_225_600_000_000_000),
-            )),
-        }
+        Self { time: Arc::new((AtomicU64::new(1_000_000_000), AtomicI64::new(1_767_225_600_000_000_000))) }
     }
 
     /// Moves both clocks forward.
     pub fn advance(&self, by: Duration) {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.time.0.fetch_add(nanos, Ordering::Relaxed);
-        self.time
-            .1
-            .fetch_add(i64::try_from(nanos).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.time.1.fetch_add(i64::try_from(nanos).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// Sets the monotonic clock, backwards too: for tests of what must not happen.
@@ -254,9 +234,7 @@ impl ManualClock {
 
     /// Sets the wall clock and leaves the monotonic one.
     pub fn set_unix(&self, unix: UnixSeconds) {
-        self.time
-            .1
-            .store(unix.0.saturating_mul(1_000_000_000), Ordering::Relaxed);
+        self.time.1.store(unix.0.saturating_mul(1_000_000_000), Ordering::Relaxed);
     }
 }
 
@@ -270,12 +248,7 @@ impl Clock for ManualClock {
     fn now(&self) -> Moment {
         Moment {
             tick: Tick(self.time.0.load(Ordering::Relaxed)),
-            unix: UnixSeconds(
-                self.time
-                    .1
-                    .load(Ordering::Relaxed)
-                    .div_euclid(1_000_000_000),
-            ),
+            unix: UnixSeconds(self.time.1.load(Ordering::Relaxed).div_euclid(1_000_000_000)),
         }
     }
 }
@@ -294,9 +267,6 @@ mod tests {
 
     #[test]
     fn an_earlier_tick_is_zero_elapsed() {
-        assert_eq!(
-            Tick::from_nanos(5).since(Tick::from_nanos(9)),
-            Duration::ZERO
-        );
+        assert_eq!(Tick::from_nanos(5).since(Tick::from_nanos(9)), Duration::ZERO);
     }
 }

@@ -23,6 +23,7 @@ use std::fmt;
 use std::hash::Hasher;
 use std::sync::OnceLock;
 
+use arrayvec::ArrayVec;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
@@ -50,15 +51,8 @@ impl Scope {
     pub const COUNT: usize = 7;
 
     /// Every scope, from the narrowest to the widest.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::User,
-        Self::Org,
-        Self::Ip,
-        Self::Route,
-        Self::Model,
-        Self::Provider,
-        Self::Global,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::User, Self::Org, Self::Ip, Self::Route, Self::Model, Self::Provider, Self::Global];
 
     /// The word for it in configuration, metrics and answers.
     pub const fn name(self) -> &'static str {
@@ -111,20 +105,12 @@ impl<'a> Key<'a> {
 
     /// The key of this text in this scope.
     pub fn new(scope: Scope, text: &'a str) -> Self {
-        Self {
-            scope,
-            fingerprint: fingerprint(scope, text.as_bytes()),
-            text,
-        }
+        Self { scope, fingerprint: fingerprint(scope, text.as_bytes()), text }
     }
 
     /// A key whose fingerprint was computed before.
     pub const fn with_fingerprint(scope: Scope, text: &'a str, fingerprint: Fingerprint) -> Self {
-        Self {
-            scope,
-            fingerprint,
-            text,
-        }
+        Self { scope, fingerprint, text }
     }
 
     /// The scope.
@@ -150,6 +136,40 @@ impl fmt::Debug for Key<'_> {
     }
 }
 
+/// The keys of one request: at most one for each scope, in the order of [`Scope::ALL`].
+#[derive(Clone, Debug, Default)]
+pub struct Scopes<'a> {
+    keys: ArrayVec<Key<'a>, { Scope::COUNT }>,
+}
+
+impl<'a> Scopes<'a> {
+    /// No key.
+    pub const fn new() -> Self {
+        Self { keys: ArrayVec::new_const() }
+    }
+
+    /// Adds a key; it replaces one of the same scope.
+    #[must_use]
+    pub fn with(mut self, key: Key<'a>) -> Self {
+        let place = self.keys.iter().position(|other| other.scope >= key.scope).unwrap_or(self.keys.len());
+        match self.keys.get_mut(place) {
+            Some(other) if other.scope == key.scope => *other = key,
+            _ => self.keys.insert(place, key),
+        }
+        self
+    }
+
+    /// The key of a scope.
+    pub fn key(&self, scope: Scope) -> Option<&Key<'a>> {
+        self.keys.iter().find(|key| key.scope == scope)
+    }
+
+    /// The keys, from the narrowest scope to the widest.
+    pub fn iter(&self) -> std::slice::Iter<'_, Key<'a>> {
+        self.keys.iter()
+    }
+}
+
 /// The seeds of the two halves of a fingerprint.
 struct Seeds([(u64, SharedSeed); 2]);
 
@@ -158,10 +178,7 @@ impl Seeds {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
         let word = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| bytes[i * 8 + k]));
-        Self([
-            (word(0), SharedSeed::from_u64(word(1))),
-            (word(2), SharedSeed::from_u64(word(3))),
-        ])
+        Self([(word(0), SharedSeed::from_u64(word(1))), (word(2), SharedSeed::from_u64(word(3)))])
     }
 }
 
@@ -170,10 +187,7 @@ fn fingerprint(scope: Scope, text: &[u8]) -> Fingerprint {
     let Seeds(halves) = SEEDS.get_or_init(Seeds::random);
     let half = |i: usize| {
         let (own, shared) = &halves[i];
-        let mut hasher = FoldHasher::with_seed(
-            *own ^ (scope as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            shared,
-        );
+        let mut hasher = FoldHasher::with_seed(*own ^ (scope as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15), shared);
         hasher.write(text);
         hasher.finish()
     };
@@ -191,11 +205,7 @@ mod tests {
         let texts: Vec<String> = (0..1_000).map(|i| i.to_string()).collect();
         let keys: HashSet<Fingerprint> = Scope::ALL
             .into_iter()
-            .flat_map(|scope| {
-                texts
-                    .iter()
-                    .map(move |text| Key::new(scope, text).fingerprint())
-            })
+            .flat_map(|scope| texts.iter().map(move |text| Key::new(scope, text).fingerprint()))
             .collect();
         assert_eq!(keys.len(), 7_000);
     }

@@ -45,11 +45,7 @@ impl Tokens {
 
     /// A number of tokens; one above the bound becomes [`MAX_AMOUNT`].
     pub const fn saturating(tokens: u64) -> Self {
-        if tokens > MAX_AMOUNT {
-            Self(MAX_AMOUNT)
-        } else {
-            Self(tokens)
-        }
+        if tokens > MAX_AMOUNT { Self(MAX_AMOUNT) } else { Self(tokens) }
     }
 
     /// The number.
@@ -99,11 +95,7 @@ impl Cost {
 
     /// A whole number of units; one above the bound becomes [`MAX_AMOUNT`], the refusing side.
     pub const fn saturating(units: u64) -> Self {
-        if units > MAX_AMOUNT {
-            Self(MAX_AMOUNT)
-        } else {
-            Self(units)
-        }
+        if units > MAX_AMOUNT { Self(MAX_AMOUNT) } else { Self(units) }
     }
 
     /// The number of units.
@@ -126,10 +118,7 @@ pub struct MoneyUnit {
 
 impl MoneyUnit {
     /// US dollars with nine decimal places.
-    pub const NANO_USD: Self = Self {
-        currency: *b"USD",
-        scale: 9,
-    };
+    pub const NANO_USD: Self = Self { currency: *b"USD", scale: 9 };
 
     /// The most decimal places a unit may have.
     pub const MAX_SCALE: u8 = 12;
@@ -141,20 +130,14 @@ impl MoneyUnit {
     /// [`UnitError::BadCurrency`] unless the code is three capital letters, [`UnitError::TooManyDecimals`] above
     /// [`MoneyUnit::MAX_SCALE`].
     pub fn new(currency: &str, scale: u8) -> Result<Self, UnitError> {
-        let code: [u8; 3] = currency
-            .as_bytes()
-            .try_into()
-            .map_err(|_| UnitError::BadCurrency)?;
+        let code: [u8; 3] = currency.as_bytes().try_into().map_err(|_| UnitError::BadCurrency)?;
         if !code.iter().all(u8::is_ascii_uppercase) {
             return Err(UnitError::BadCurrency);
         }
         if scale > Self::MAX_SCALE {
             return Err(UnitError::TooManyDecimals);
         }
-        Ok(Self {
-            currency: code,
-            scale,
-        })
+        Ok(Self { currency: code, scale })
     }
 
     /// The ISO 4217 code.
@@ -204,12 +187,8 @@ pub(crate) fn parse_decimal(text: &str, scale: u32) -> Result<u128, UnitError> {
         return Err(UnitError::NotDecimal);
     }
     let part = part.trim_end_matches('0');
-    let missing = (scale as usize)
-        .checked_sub(part.len())
-        .ok_or(UnitError::TooManyDecimals)?;
-    format!("{whole}{part}{}", "0".repeat(missing))
-        .parse()
-        .map_err(|_| UnitError::TooLarge)
+    let missing = (scale as usize).checked_sub(part.len()).ok_or(UnitError::TooManyDecimals)?;
+    format!("{whole}{part}{}", "0".repeat(missing)).parse().map_err(|_| UnitError::TooLarge)
 }
 
 /// What one request asks for, holds, or has used: one number for each resource that a limit can count.
@@ -229,18 +208,10 @@ pub struct Amounts {
 
 impl Amounts {
     /// Nothing at all.
-    pub const ZERO: Self = Self {
-        requests: 0,
-        input: Tokens::ZERO,
-        output: Tokens::ZERO,
-        cost: Cost::ZERO,
-    };
+    pub const ZERO: Self = Self { requests: 0, input: Tokens::ZERO, output: Tokens::ZERO, cost: Cost::ZERO };
 
     /// One request without tokens or money.
-    pub const ONE_REQUEST: Self = Self {
-        requests: 1,
-        ..Self::ZERO
-    };
+    pub const ONE_REQUEST: Self = Self { requests: 1, ..Self::ZERO };
 
     /// The sum, each part at most [`MAX_AMOUNT`].
     #[must_use]
@@ -288,30 +259,17 @@ mod tests {
     #[test]
     fn money_survives_a_round_trip_through_its_decimal_form() {
         for text in ["0", "12.5", "0.000000001", "9007199.254740991"] {
-            assert_eq!(
-                MoneyUnit::NANO_USD.format(MoneyUnit::NANO_USD.parse(text).unwrap()),
-                text
-            );
+            assert_eq!(MoneyUnit::NANO_USD.format(MoneyUnit::NANO_USD.parse(text).unwrap()), text);
         }
     }
 
     #[test]
     fn money_that_is_not_an_unsigned_decimal_is_refused() {
         for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "١"] {
-            assert_eq!(
-                MoneyUnit::NANO_USD.parse(text),
-                Err(UnitError::NotDecimal),
-                "{text}"
-            );
+            assert_eq!(MoneyUnit::NANO_USD.parse(text), Err(UnitError::NotDecimal), "{text}");
         }
-        assert_eq!(
-            MoneyUnit::NANO_USD.parse("0.0000000001"),
-            Err(UnitError::TooManyDecimals)
-        );
-        assert_eq!(
-            MoneyUnit::NANO_USD.parse("9007199.254740992"),
-            Err(UnitError::TooLarge)
-        );
+        assert_eq!(MoneyUnit::NANO_USD.parse("0.0000000001"), Err(UnitError::TooManyDecimals));
+        assert_eq!(MoneyUnit::NANO_USD.parse("9007199.254740992"), Err(UnitError::TooLarge));
     }
 
     #[test]

@@ -109,9 +109,7 @@ impl Usage {
 
     /// All output tokens, whatever their class: what providers call completion tokens.
     pub const fn total_output(&self) -> Tokens {
-        self.output
-            .saturating_add(self.reasoning)
-            .saturating_add(self.audio_out)
+        self.output.saturating_add(self.reasoning).saturating_add(self.audio_out)
     }
 
     /// All tokens.

@@ -95,16 +95,11 @@ impl PriceBook {
     /// [`PriceError::OtherUnit`] unless both have the same [`PriceBook::unit`].
     pub fn extend(self, other: Self) -> Result<Self, PriceError> {
         if self.unit != other.unit {
-            return Err(PriceError::OtherUnit {
-                ours: self.unit,
-                theirs: other.unit,
-            });
+            return Err(PriceError::OtherUnit { ours: self.unit, theirs: other.unit });
         }
         let mut book = other;
         for mut model in self.models {
-            model
-                .aliases
-                .retain(|alias| !book.names.contains_key(alias));
+            model.aliases.retain(|alias| !book.names.contains_key(alias));
             match book.names.get(&model.name) {
                 Some(&place) => book.inherit(place, model),
                 None => book.push(model),
@@ -125,8 +120,7 @@ impl PriceBook {
         }
         self.dated(name).or_else(|| {
             let (provider, name) = name.split_once('/')?;
-            self.dated(name)
-                .filter(|model| model.provider() == provider)
+            self.dated(name).filter(|model| model.provider() == provider)
         })
     }
 
@@ -141,11 +135,7 @@ impl PriceBook {
     }
 
     pub(super) fn empty(unit: MoneyUnit) -> Self {
-        Self {
-            unit,
-            models: Vec::new(),
-            names: HashMap::default(),
-        }
+        Self { unit, models: Vec::new(), names: HashMap::default() }
     }
 
     pub(super) fn knows(&self, name: &str) -> bool {
@@ -156,15 +146,13 @@ impl PriceBook {
     pub(super) fn push(&mut self, model: Model) {
         let place = self.models.len();
         let names = std::iter::once(&model.name).chain(&model.aliases);
-        self.names
-            .extend(names.map(|name| (Arc::clone(name), place)));
+        self.names.extend(names.map(|name| (Arc::clone(name), place)));
         self.models.push(model);
     }
 
     /// Gives what is known about a replaced model to the one that replaces it.
     fn inherit(&mut self, place: usize, old: Model) {
-        self.names
-            .extend(old.aliases.iter().map(|alias| (Arc::clone(alias), place)));
+        self.names.extend(old.aliases.iter().map(|alias| (Arc::clone(alias), place)));
         let new = &mut self.models[place];
         new.aliases.extend(old.aliases);
         new.context_window = new.context_window.or(old.context_window);
@@ -172,10 +160,7 @@ impl PriceBook {
     }
 
     fn dated(&self, name: &str) -> Option<&Model> {
-        let place = self
-            .names
-            .get(name)
-            .or_else(|| self.names.get(undated(name)?))?;
+        let place = self.names.get(name).or_else(|| self.names.get(undated(name)?))?;
         self.models.get(*place)
     }
 }
@@ -252,16 +237,10 @@ mod tests {
             ("gpt-4o-mini", ["0.15", "0.075", "0.15", "0.15", "0.6"]),
             ("gpt-4.1-nano", ["0.1", "0.025", "0.1", "0.1", "0.4"]),
             ("gpt-5", ["1.25", "0.125", "1.25", "1.25", "10"]),
-            (
-                "text-embedding-3-small",
-                ["0.02", "0.02", "0.02", "0.02", "0"],
-            ),
+            ("text-embedding-3-small", ["0.02", "0.02", "0.02", "0.02", "0"]),
             ("claude-3-haiku", ["0.25", "0.03", "0.3", "0.5", "1.25"]),
             ("claude-sonnet-4-5", ["3", "0.3", "3.75", "6", "15"]),
-            (
-                "claude-opus-4-1-20250805",
-                ["15", "1.5", "18.75", "30", "75"],
-            ),
+            ("claude-opus-4-1-20250805", ["15", "1.5", "18.75", "30", "75"]),
             ("gemini-2.5-flash", ["0.3", "0.03", "0.3", "0.3", "2.5"]),
             ("mistral-large-2411", ["2", "2", "2", "2", "6"]),
             ("grok-3", ["3", "0.75", "3", "3", "15"]),
@@ -288,19 +267,13 @@ mod tests {
     fn a_price_holds_from_midnight_utc_of_its_day() {
         let o3 = |at| {
             let price = PriceBook::embedded().price("o3", UnixSeconds(at)).unwrap();
-            (
-                price.rate(crate::price::TokenClass::Input),
-                price.version().to_string(),
-            )
+            (price.rate(crate::price::TokenClass::Input), price.version().to_string())
         };
         // 2025-06-10T00:00:00Z.
         let start = 1_749_513_600;
         let page = "https://platform.openai.com/docs/pricing, as of 2026-11-20";
         assert_eq!(o3(start - 1), (10_000_000_000, page.to_owned()));
-        assert_eq!(
-            o3(start),
-            (2_000_000_000, format!("{page}, effective from 2025-06-10"))
-        );
+        assert_eq!(o3(start), (2_000_000_000, format!("{page}, effective from 2025-06-10")));
     }
 
     #[test]
@@ -315,9 +288,7 @@ mod tests {
 
     #[test]
     fn prices_stand_in_any_order() {
-        let dated = |year: u32| {
-            format!("[[model.price]]\neffective_from = \"{year}-01-01\"\nflat = \"{year}\"\n")
-        };
+        let dated = |year: u32| format!("[[model.price]]\neffective_from = \"{year}-01-01\"\nflat = \"{year}\"\n");
         let prices = [dated(2026), flat(1) + "\n", dated(2027), dated(2025)].concat();
         assert_eq!(found(&book(&model("m", "", &prices)), "m"), Some(2026));
     }
@@ -369,22 +340,15 @@ mod tests {
     fn an_extension_wins_by_name_and_keeps_what_it_does_not_say() {
         let ours = book(
             &[
-                model(
-                    "a",
-                    "aliases = [\"a1\", \"a2\"]\ncontext_window = 10\nmax_output = 5",
-                    &flat(1),
-                ),
+                model("a", "aliases = [\"a1\", \"a2\"]\ncontext_window = 10\nmax_output = 5", &flat(1)),
                 model("b", "aliases = [\"b1\"]", &flat(2)),
                 model("c", "", &flat(3)),
             ]
             .concat(),
         );
         let theirs = book(
-            &[
-                model("a", "max_output = 7", &flat(10)),
-                model("d", "aliases = [\"a2\", \"b1\", \"c\"]", &flat(20)),
-            ]
-            .concat(),
+            &[model("a", "max_output = 7", &flat(10)), model("d", "aliases = [\"a2\", \"b1\", \"c\"]", &flat(20))]
+                .concat(),
         );
         let book = ours.extend(theirs).unwrap();
         let prices = ["a", "a1", "a2", "b", "b1", "c", "d"].map(|name| found(&book, name).unwrap());
@@ -405,13 +369,7 @@ mod tests {
         for head in ["currency = \"EUR\"", "scale = 6"] {
             let other = book(head);
             let error = usd.clone().extend(other.clone()).unwrap_err();
-            assert_eq!(
-                error,
-                PriceError::OtherUnit {
-                    ours: usd.unit(),
-                    theirs: other.unit()
-                }
-            );
+            assert_eq!(error, PriceError::OtherUnit { ours: usd.unit(), theirs: other.unit() });
         }
     }
 }

@@ -63,12 +63,9 @@ impl TokenClass {
     /// Whether its tokens are part of [`Usage::total_input`]; otherwise they are part of [`Usage::total_output`].
     pub const fn is_input(self) -> bool {
         match self {
-            Self::Input
-            | Self::CacheRead
-            | Self::CacheWrite5m
-            | Self::CacheWrite1h
-            | Self::AudioIn
-            | Self::ImageIn => true,
+            Self::Input | Self::CacheRead | Self::CacheWrite5m | Self::CacheWrite1h | Self::AudioIn | Self::ImageIn => {
+                true
+            }
             Self::Output | Self::Reasoning | Self::AudioOut => false,
         }
     }

@@ -52,20 +52,10 @@ impl PriceError {
 impl fmt::Display for PriceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid {
-                line,
-                column,
-                text,
-                message,
-            } => write!(
-                f,
-                "price book, line {line}, column {column}, `{text}`: {message}"
-            ),
-            Self::TooLong => write!(
-                f,
-                "a price book is at most {} bytes long",
-                super::MAX_TEXT_BYTES
-            ),
+            Self::Invalid { line, column, text, message } => {
+                write!(f, "price book, line {line}, column {column}, `{text}`: {message}")
+            }
+            Self::TooLong => write!(f, "a price book is at most {} bytes long", super::MAX_TEXT_BYTES),
             Self::OtherUnit { ours, theirs } => write!(
                 f,
                 "a price book in {} with {} decimal places cannot be extended by one in {} with {}",

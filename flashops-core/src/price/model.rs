@@ -60,9 +60,7 @@ impl Model {
 
     /// Its price at a time: the latest that is in effect. `None` before the first.
     pub fn price(&self, at: UnixSeconds) -> Option<&Price> {
-        let started = self
-            .prices
-            .partition_point(|price| price.version.start <= at);
+        let started = self.prices.partition_point(|price| price.version.start <= at);
         self.prices[..started].last()
     }
 

@@ -35,15 +35,9 @@ impl Price {
     ///
     /// The quality of the usage is not looked at. An absent one must be replaced by an estimate first.
     pub fn cost(&self, usage: &Usage) -> Cost {
-        let tokens = TokenClass::ALL
-            .into_iter()
-            .map(|class| self.exact(class.tokens(usage), self.rate(class)));
+        let tokens = TokenClass::ALL.into_iter().map(|class| self.exact(class.tokens(usage), self.rate(class)));
         let searches = per_piece(self.rates.per_search).saturating_mul(u128::from(usage.searches));
-        self.rounded(
-            tokens
-                .chain([searches, per_piece(self.rates.per_request)])
-                .fold(0, u128::saturating_add),
-        )
+        self.rounded(tokens.chain([searches, per_piece(self.rates.per_request)]).fold(0, u128::saturating_add))
     }
 
     /// The most that a request with so many tokens can cost, whatever their classes: input at the dearest input class,
@@ -81,12 +75,7 @@ impl Price {
     }
 
     fn dearest(&self, wanted: impl Fn(TokenClass) -> bool) -> u64 {
-        TokenClass::ALL
-            .into_iter()
-            .filter(|&class| wanted(class))
-            .map(|class| self.rate(class))
-            .max()
-            .unwrap_or(0)
+        TokenClass::ALL.into_iter().filter(|&class| wanted(class)).map(|class| self.rate(class)).max().unwrap_or(0)
     }
 
     /// In 10^-[`SUM_SCALE`] of the currency. Below 2¹¹⁷, so that nine of them cannot overflow.
@@ -174,17 +163,8 @@ mod tests {
     }
 
     fn usage_of(tokens: [u64; 9], searches: u64) -> Usage {
-        let [
-            input,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            audio_in,
-            image_in,
-            output,
-            reasoning,
-            audio_out,
-        ] = tokens.map(|n| Tokens::new(n).unwrap());
+        let [input, cache_read, cache_write_5m, cache_write_1h, audio_in, image_in, output, reasoning, audio_out] =
+            tokens.map(|n| Tokens::new(n).unwrap());
         Usage {
             input,
             cache_read,
@@ -207,17 +187,7 @@ mod tests {
 
     /// The table of the module's documentation, by position.
     fn own_or_fallback(own: [Option<u64>; 9]) -> [u64; 9] {
-        let [
-            input,
-            cache_read,
-            write_5m,
-            write_1h,
-            audio_in,
-            image_in,
-            output,
-            reasoning,
-            audio_out,
-        ] = own;
+        let [input, cache_read, write_5m, write_1h, audio_in, image_in, output, reasoning, audio_out] = own;
         let (input, output) = (input.unwrap(), output.unwrap());
         let write_5m = write_5m.unwrap_or(input);
         [
@@ -255,9 +225,10 @@ mod tests {
     ];
 
     fn lines(own: [Option<u64>; 9], request: u64, search: u64) -> String {
-        let classes = KEYS.iter().zip(own).filter_map(|(key, price)| {
-            price.map(|price| format!("{key} = \"{}\"\n", decimal(price)))
-        });
+        let classes = KEYS
+            .iter()
+            .zip(own)
+            .filter_map(|(key, price)| price.map(|price| format!("{key} = \"{}\"\n", decimal(price))));
         let fees = [("per_request", request), ("per_search", search)]
             .map(|(key, fee)| format!("{key} = \"{}\"\n", decimal(fee)));
         classes.chain(fees).collect()
@@ -362,10 +333,7 @@ mod tests {
             let expected = if class.is_input() { (7, 0) } else { (0, 7) };
             assert_eq!(class.name(), KEYS[index]);
             assert_eq!(class.tokens(&usage).get(), 7);
-            assert_eq!(
-                (usage.total_input().get(), usage.total_output().get()),
-                expected
-            );
+            assert_eq!((usage.total_input().get(), usage.total_output().get()), expected);
         }
     }
 }

@@ -25,10 +25,9 @@ pub(super) fn read(text: &str) -> Result<PriceBook, PriceError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(PriceError::TooLong);
     }
-    let raw: RawBook = toml::from_str(text)
-        .map_err(|error| PriceError::at(text, error.span().unwrap_or(0..0), error.message()))?;
-    raw.into_book()
-        .map_err(|(place, message)| PriceError::at(text, place, &message))
+    let raw: RawBook =
+        toml::from_str(text).map_err(|error| PriceError::at(text, error.span().unwrap_or(0..0), error.message()))?;
+    raw.into_book().map_err(|(place, message)| PriceError::at(text, place, &message))
 }
 
 #[derive(Deserialize)]
@@ -56,18 +55,13 @@ impl RawBook {
         let usual = MoneyUnit::NANO_USD;
         let mut unit = usual;
         if let Some(code) = &self.currency {
-            unit = MoneyUnit::new(code.get_ref(), usual.scale())
-                .map_err(|error| (code.span(), error.to_string()))?;
+            unit = MoneyUnit::new(code.get_ref(), usual.scale()).map_err(|error| (code.span(), error.to_string()))?;
         }
         let Some(scale) = &self.scale else {
             return Ok(unit);
         };
-        MoneyUnit::new(unit.currency(), *scale.get_ref()).map_err(|_| {
-            (
-                scale.span(),
-                format!("`scale` is at most {}", MoneyUnit::MAX_SCALE),
-            )
-        })
+        MoneyUnit::new(unit.currency(), *scale.get_ref())
+            .map_err(|_| (scale.span(), format!("`scale` is at most {}", MoneyUnit::MAX_SCALE)))
     }
 }
 
@@ -109,11 +103,7 @@ impl RawModel {
         Ok(Model {
             name: self.name.into_inner().0.into(),
             provider: self.provider.0.into(),
-            aliases: self
-                .aliases
-                .into_iter()
-                .map(|name| name.into_inner().0.into())
-                .collect(),
+            aliases: self.aliases.into_iter().map(|name| name.into_inner().0.into()).collect(),
             source,
             as_of: self.as_of.date,
             context_window: self.context_window.map(|window| window.into_inner().0),
@@ -134,10 +124,7 @@ fn prices(
     for raw in raw {
         let from = raw.get_ref().effective_from;
         let start = from.map_or(UnixSeconds(i64::MIN), |day| day.start);
-        let rates = raw
-            .get_ref()
-            .rates()
-            .map_err(|message| (raw.span(), message))?;
+        let rates = raw.get_ref().rates().map_err(|message| (raw.span(), message))?;
         let version = PriceVersion {
             source: Arc::clone(source),
             as_of: as_of.date,
@@ -145,27 +132,14 @@ fn prices(
             start,
         };
         let place = prices.partition_point(|price| price.version.start < start);
-        if prices
-            .get(place)
-            .is_some_and(|price| price.version.start == start)
-        {
+        if prices.get(place).is_some_and(|price| price.version.start == start) {
             let message = "another price of this model has the same `effective_from`";
             return Err((raw.span(), message.to_owned()));
         }
-        prices.insert(
-            place,
-            Price {
-                unit,
-                rates,
-                version,
-            },
-        );
+        prices.insert(place, Price { unit, rates, version });
     }
     if prices.is_empty() {
-        return Err((
-            name.span(),
-            "a model has at least one [[model.price]]".to_owned(),
-        ));
+        return Err((name.span(), "a model has at least one [[model.price]]".to_owned()));
     }
     Ok(prices)
 }
@@ -197,24 +171,16 @@ impl RawPrice {
         let factor = PRICED_TOKENS / self.per.0;
         let mut tokens = self.classes()?;
         for price in &mut tokens {
-            *price = price
-                .checked_mul(factor)
-                .ok_or("a price is too large for 1000000 tokens")?;
+            *price = price.checked_mul(factor).ok_or("a price is too large for 1000000 tokens")?;
         }
-        Ok(Rates {
-            tokens,
-            per_request: self.per_request.0,
-            per_search: self.per_search.0,
-        })
+        Ok(Rates { tokens, per_request: self.per_request.0, per_search: self.per_search.0 })
     }
 
     /// The price of each class for `per` tokens.
     fn classes(&self) -> Result<[u64; TokenClass::COUNT], String> {
         if let Some(flat) = self.flat {
             return match TokenClass::ALL.into_iter().find(|&c| self.own(c).is_some()) {
-                Some(class) => Err(format!(
-                    "`flat` is the price of every class; `{class}` cannot stand beside it"
-                )),
+                Some(class) => Err(format!("`flat` is the price of every class; `{class}` cannot stand beside it")),
                 None => Ok([flat.0; TokenClass::COUNT]),
             };
         }
@@ -229,9 +195,9 @@ impl RawPrice {
         match (self.own(class), fallback(class)) {
             (Some(price), _) => Ok(price.0),
             (None, Some(other)) => self.class(other),
-            (None, None) => Err(format!(
-                "a price needs `{class}`, or `flat` for all classes; \"0\" if it costs nothing"
-            )),
+            (None, None) => {
+                Err(format!("a price needs `{class}`, or `flat` for all classes; \"0\" if it costs nothing"))
+            }
         }
     }
 
@@ -255,10 +221,9 @@ const fn fallback(class: TokenClass) -> Option<TokenClass> {
     match class {
         TokenClass::Input | TokenClass::Output => None,
         TokenClass::CacheWrite1h => Some(TokenClass::CacheWrite5m),
-        TokenClass::CacheRead
-        | TokenClass::CacheWrite5m
-        | TokenClass::AudioIn
-        | TokenClass::ImageIn => Some(TokenClass::Input),
+        TokenClass::CacheRead | TokenClass::CacheWrite5m | TokenClass::AudioIn | TokenClass::ImageIn => {
+            Some(TokenClass::Input)
+        }
         TokenClass::Reasoning | TokenClass::AudioOut => Some(TokenClass::Output),
     }
 }
@@ -270,7 +235,8 @@ mod tests {
     use super::*;
 
     /// Lines 1 to 6 are a whole model but for its price.
-    const MODEL: &str = "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\nsource = \"s\"\nas_of = \"2026-01-01\"\n";
+    const MODEL: &str =
+        "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\nsource = \"s\"\nas_of = \"2026-01-01\"\n";
 
     fn error(text: &str) -> String {
         PriceBook::from_toml(text).unwrap_err().to_string()
@@ -284,54 +250,24 @@ mod tests {
     #[test]
     fn a_mistake_in_a_price_is_one_line_with_its_key_and_place() {
         for (price, expected) in [
-            (
-                "input = \"1\"\nouput = \"2\"",
-                "line 9, column 1, `ouput = \"2\"`: unknown field `ouput`",
-            ),
+            ("input = \"1\"\nouput = \"2\"", "line 9, column 1, `ouput = \"2\"`: unknown field `ouput`"),
             (
                 "input = 0.15",
                 "line 8, column 9, `input = 0.15`: invalid type: floating point `0.15`, expected a string",
             ),
-            (
-                "input = \"-1\"",
-                "line 8, column 9, `input = \"-1\"`: a price is an unsigned decimal number",
-            ),
-            (
-                "input = \"1e3\"",
-                "line 8, column 9, `input = \"1e3\"`: a price is an unsigned decimal number",
-            ),
-            (
-                "input = \"0.0000000001\"",
-                "line 8, column 9, `input = \"0.0000000001\"`: a price has at most 9 decimal",
-            ),
-            (
-                "input = \"99999999999\"",
-                "line 8, column 9, `input = \"99999999999\"`: the price is too large",
-            ),
-            (
-                "input = \"1\"",
-                "line 7, column 1, `[[model.price]]`: a price needs `output`",
-            ),
-            (
-                "output = \"1\"",
-                "line 7, column 1, `[[model.price]]`: a price needs `input`",
-            ),
+            ("input = \"-1\"", "line 8, column 9, `input = \"-1\"`: a price is an unsigned decimal number"),
+            ("input = \"1e3\"", "line 8, column 9, `input = \"1e3\"`: a price is an unsigned decimal number"),
+            ("input = \"0.0000000001\"", "line 8, column 9, `input = \"0.0000000001\"`: a price has at most 9 decimal"),
+            ("input = \"99999999999\"", "line 8, column 9, `input = \"99999999999\"`: the price is too large"),
+            ("input = \"1\"", "line 7, column 1, `[[model.price]]`: a price needs `output`"),
+            ("output = \"1\"", "line 7, column 1, `[[model.price]]`: a price needs `input`"),
             (
                 "flat = \"1\"\ncache_read = \"1\"",
                 "line 7, column 1, `[[model.price]]`: `flat` is the price of every class; `cache_read`",
             ),
-            (
-                "flat = \"1\"\nper = 3",
-                "line 9, column 7, `per = 3`: `per` must divide 1000000",
-            ),
-            (
-                "flat = \"1\"\nper = 0",
-                "line 9, column 7, `per = 0`: `per` must divide 1000000",
-            ),
-            (
-                "flat = \"18446744073\"\nper = 1",
-                "line 7, column 1, `[[model.price]]`: a price is too large for",
-            ),
+            ("flat = \"1\"\nper = 3", "line 9, column 7, `per = 3`: `per` must divide 1000000"),
+            ("flat = \"1\"\nper = 0", "line 9, column 7, `per = 0`: `per` must divide 1000000"),
+            ("flat = \"18446744073\"\nper = 1", "line 7, column 1, `[[model.price]]`: a price is too large for"),
             (
                 "flat = \"1\"\neffective_from = \"2026-02-30\"",
                 "line 9, column 18, `effective_from = \"2026-02-30\"`: a date is a day",
@@ -359,38 +295,14 @@ mod tests {
         let whole = format!("{MODEL}{flat}");
         let with = |from: &str, to: &str| whole.replacen(from, to, 1);
         for (text, expected) in [
-            (
-                with("name = \"m\"", "name = \"\""),
-                "line 2, column 8, `name = \"\"`: a name has 1 to 256",
-            ),
-            (
-                with("name = \"m\"", "name = \"a b\""),
-                "line 2, column 8, `name = \"a b\"`: a name has 1 to 256",
-            ),
-            (
-                with("name = \"m\"\n", ""),
-                "line 1, column 1, `[[model]]`: missing field `name`",
-            ),
-            (
-                with("source = \"s\"\n", ""),
-                "line 1, column 1, `[[model]]`: missing field `source`",
-            ),
-            (
-                with("\"s\"", "\" \""),
-                "line 5, column 10, `source = \" \"`: a source has",
-            ),
-            (
-                with("\"p\"", "\"p/q\""),
-                "line 3, column 12, `provider = \"p/q\"`: a provider has no `/`",
-            ),
-            (
-                with("\"n\"", "\"n\", \"m\""),
-                "line 4, column 17, `aliases = [\"n\", \"m\"]`: the name `m` is taken",
-            ),
-            (
-                with("as_of", "max_output = -1\nas_of"),
-                "line 6, column 14, `max_output = -1`: invalid value",
-            ),
+            (with("name = \"m\"", "name = \"\""), "line 2, column 8, `name = \"\"`: a name has 1 to 256"),
+            (with("name = \"m\"", "name = \"a b\""), "line 2, column 8, `name = \"a b\"`: a name has 1 to 256"),
+            (with("name = \"m\"\n", ""), "line 1, column 1, `[[model]]`: missing field `name`"),
+            (with("source = \"s\"\n", ""), "line 1, column 1, `[[model]]`: missing field `source`"),
+            (with("\"s\"", "\" \""), "line 5, column 10, `source = \" \"`: a source has"),
+            (with("\"p\"", "\"p/q\""), "line 3, column 12, `provider = \"p/q\"`: a provider has no `/`"),
+            (with("\"n\"", "\"n\", \"m\""), "line 4, column 17, `aliases = [\"n\", \"m\"]`: the name `m` is taken"),
+            (with("as_of", "max_output = -1\nas_of"), "line 6, column 14, `max_output = -1`: invalid value"),
             (
                 with("as_of", "max_output = 9007199254740992\nas_of"),
                 "line 6, column 14, `max_output = 9007199254740992`: the number is above",
@@ -399,38 +311,14 @@ mod tests {
                 with("as_of", "context_window = 0\nas_of"),
                 "line 6, column 18, `context_window = 0`: `context_window` is at least 1",
             ),
-            (
-                with("as_of", "colour = 1\nas_of"),
-                "line 6, column 1, `colour = 1`: unknown field `colour`",
-            ),
-            (
-                MODEL.to_owned(),
-                "line 1, column 1, `[[model]]`: missing field `price`",
-            ),
-            (
-                format!("{MODEL}price = []"),
-                "line 2, column 8, `name = \"m\"`: a model has at least one",
-            ),
-            (
-                format!("{whole}{}", with("\"m\"", "\"n\"")),
-                "line 10, column 8, `name = \"n\"`: the name `n` is taken",
-            ),
-            (
-                format!("currency = \"usd\"\n{whole}"),
-                "line 1, column 12, `currency = \"usd\"`: a currency is three",
-            ),
-            (
-                format!("scale = 13\n{whole}"),
-                "line 1, column 9, `scale = 13`: `scale` is at most 12",
-            ),
-            (
-                format!("scale = 300\n{whole}"),
-                "line 1, column 9, `scale = 300`: invalid value",
-            ),
-            (
-                format!("models = 1\n{whole}"),
-                "line 1, column 1, `models = 1`: unknown field `models`",
-            ),
+            (with("as_of", "colour = 1\nas_of"), "line 6, column 1, `colour = 1`: unknown field `colour`"),
+            (MODEL.to_owned(), "line 1, column 1, `[[model]]`: missing field `price`"),
+            (format!("{MODEL}price = []"), "line 2, column 8, `name = \"m\"`: a model has at least one"),
+            (format!("{whole}{}", with("\"m\"", "\"n\"")), "line 10, column 8, `name = \"n\"`: the name `n` is taken"),
+            (format!("currency = \"usd\"\n{whole}"), "line 1, column 12, `currency = \"usd\"`: a currency is three"),
+            (format!("scale = 13\n{whole}"), "line 1, column 9, `scale = 13`: `scale` is at most 12"),
+            (format!("scale = 300\n{whole}"), "line 1, column 9, `scale = 300`: invalid value"),
+            (format!("models = 1\n{whole}"), "line 1, column 1, `models = 1`: unknown field `models`"),
         ] {
             let message = error(&text);
             let start = format!("price book, {expected}");
@@ -442,10 +330,7 @@ mod tests {
     #[test]
     fn a_text_beyond_the_bound_is_refused_unread() {
         let text = " ".repeat(MAX_TEXT_BYTES + 1);
-        assert_eq!(
-            PriceBook::from_toml(&text).unwrap_err(),
-            PriceError::TooLong
-        );
+        assert_eq!(PriceBook::from_toml(&text).unwrap_err(), PriceError::TooLong);
         assert!(PriceBook::from_toml(&text[1..]).is_ok());
     }
 

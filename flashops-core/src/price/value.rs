@@ -25,9 +25,7 @@ impl TryFrom<String> for Nanos {
             UnitError::TooLarge => "the price is too large",
             _ => "a price is an unsigned decimal number, such as \"0.15\"",
         })?;
-        u64::try_from(nanos)
-            .map(Self)
-            .map_err(|_| "the price is too large")
+        u64::try_from(nanos).map(Self).map_err(|_| "the price is too large")
     }
 }
 
@@ -76,10 +74,7 @@ impl TryFrom<String> for Day {
         }
         let date: Date = text.parse().map_err(|_| WRONG)?;
         let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| WRONG)?;
-        Ok(Self {
-            date,
-            start: UnixSeconds(midnight.timestamp().as_second()),
-        })
+        Ok(Self { date, start: UnixSeconds(midnight.timestamp().as_second()) })
     }
 }
 

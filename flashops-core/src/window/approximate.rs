@@ -34,9 +34,7 @@ impl Span {
     /// The caller has already added what its clock may lag.
     pub(crate) fn new(window: Duration) -> Self {
         let nanos = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
-        Self {
-            length: nanos.max(1),
-        }
+        Self { length: nanos.max(1) }
     }
 }
 
@@ -96,11 +94,7 @@ impl Approximate {
         // Within this window only the previous one fades; from its end on, the current one is the previous.
         let (start, fading, room) = match headroom.checked_sub(ahead.current) {
             Some(room) => (ahead.start, ahead.previous, room),
-            None => (
-                ahead.start.checked_add(span.length)?,
-                ahead.current,
-                headroom,
-            ),
+            None => (ahead.start.checked_add(span.length)?, ahead.current, headroom),
         };
         let end = u128::from(start) + u128::from(span.length);
         let weightless = u128::from(room) * u128::from(span.length) / u128::from(fading);
@@ -171,8 +165,7 @@ mod tests {
                 inside.map(|(_, amount)| amount).sum()
             };
             let previous = if window == 0 { 0 } else { of(window - 1) };
-            let weighted =
-                (previous * u128::from(length - now % length)).div_ceil(u128::from(length));
+            let weighted = (previous * u128::from(length - now % length)).div_ceil(u128::from(length));
             u64::try_from(weighted + of(window)).unwrap_or(u64::MAX)
         }
     }

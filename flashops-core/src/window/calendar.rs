@@ -131,10 +131,7 @@ impl Calendar {
             at if at >= end => (end, i64::MAX),
             _ => (start, end),
         };
-        Period {
-            start: UnixSeconds(start),
-            end: UnixSeconds(end),
-        }
+        Period { start: UnixSeconds(start), end: UnixSeconds(end) }
     }
 
     /// How many periods have begun from the end of one of them until an instant not before it; at least 1.
@@ -156,10 +153,7 @@ impl Calendar {
         }
         let periods = i64::try_from(periods).ok()?;
         if self.unit == CalendarUnit::Hour {
-            let earliest = periods
-                .checked_sub(1)?
-                .checked_mul(HOUR)?
-                .checked_add(ended.0)?;
+            let earliest = periods.checked_sub(1)?.checked_mul(HOUR)?.checked_add(ended.0)?;
             let before = (earliest <= LAST).then_some(earliest - 1)?;
             return Some(UnixSeconds(self.hour_end(before)));
         }
@@ -254,9 +248,7 @@ impl Calendar {
 
     /// The day on which the period begins that begins in the month of this date.
     fn month_day(&self, date: Date) -> i8 {
-        i8::try_from(self.anchor).map_or(date.days_in_month(), |anchor| {
-            anchor.min(date.days_in_month())
-        })
+        i8::try_from(self.anchor).map_or(date.days_in_month(), |anchor| anchor.min(date.days_in_month()))
     }
 
     /// The first instant at which local time is at or past the beginning of a numbered day, week or month.
@@ -382,11 +374,7 @@ mod tests {
         let mut date = local.date();
         let anchor = i8::try_from(anchor).unwrap();
         if unit == Day {
-            return if local.hour() < anchor {
-                date.yesterday().unwrap()
-            } else {
-                date
-            };
+            return if local.hour() < anchor { date.yesterday().unwrap() } else { date };
         }
         let begins = |date: Date| match unit {
             Week => date.weekday().to_monday_one_offset() == anchor,
@@ -399,12 +387,7 @@ mod tests {
     }
 
     /// Where periods begin, found by watching a clock on the wall of the zone.
-    fn beginnings(
-        unit: CalendarUnit,
-        anchor: u8,
-        zone: &str,
-        instants: impl Iterator<Item = i64>,
-    ) -> Vec<i64> {
+    fn beginnings(unit: CalendarUnit, anchor: u8, zone: &str, instants: impl Iterator<Item = i64>) -> Vec<i64> {
         let zone = TimeZone::get(zone).unwrap();
         let (mut found, mut highest) = (Vec::new(), None);
         for at in instants {
@@ -424,25 +407,13 @@ mod tests {
         found
     }
 
-    fn assert_periods(
-        unit: CalendarUnit,
-        anchor: u8,
-        zone: &str,
-        instants: impl Iterator<Item = i64>,
-    ) {
-        let (calendar, found) = (
-            calendar(unit, zone, anchor),
-            beginnings(unit, anchor, zone, instants),
-        );
+    fn assert_periods(unit: CalendarUnit, anchor: u8, zone: &str, instants: impl Iterator<Item = i64>) {
+        let (calendar, found) = (calendar(unit, zone, anchor), beginnings(unit, anchor, zone, instants));
         assert!(found.len() > 1, "{unit:?} {anchor} {zone}");
         for pair in found.windows(2) {
             let (start, end) = (pair[0], pair[1]);
             for at in [start, start + 1, start + (end - start) / 2, end - 1] {
-                assert_eq!(
-                    period(&calendar, at),
-                    (start, end),
-                    "{unit:?} {anchor} {zone} {at}"
-                );
+                assert_eq!(period(&calendar, at), (start, end), "{unit:?} {anchor} {zone} {at}");
             }
         }
     }
@@ -465,18 +436,9 @@ mod tests {
     fn weeks_and_months_are_those_of_a_clock_on_the_wall_watched_each_minute_near_midnight() {
         for (zone, day) in CHANGES {
             let middle = unix(&format!("{day}T00:00Z")).0;
-            let offset = i64::from(
-                TimeZone::get(zone)
-                    .unwrap()
-                    .to_offset(timestamp(middle))
-                    .seconds(),
-            );
+            let offset = i64::from(TimeZone::get(zone).unwrap().to_offset(timestamp(middle)).seconds());
             let near_midnight = |at: &i64| (at + offset + 3 * HOUR).rem_euclid(DAY) < 6 * HOUR;
-            let minutes = |days: i64| {
-                (middle - days * DAY..middle + days * DAY)
-                    .step_by(60)
-                    .filter(near_midnight)
-            };
+            let minutes = |days: i64| (middle - days * DAY..middle + days * DAY).step_by(60).filter(near_midnight);
             for weekday in 1..=7 {
                 assert_periods(Week, weekday, zone, minutes(16));
             }
@@ -505,25 +467,13 @@ mod tests {
     fn a_month_begins_on_its_last_day_where_it_has_no_day_of_the_anchor() {
         let months = calendar(Month, "UTC", 31);
         let mut at = unix("2023-12-31T00:00Z").0;
-        for day in [
-            "2024-01-31",
-            "2024-02-29",
-            "2024-03-31",
-            "2024-04-30",
-            "2024-05-31",
-        ] {
+        for day in ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31"] {
             at = period(&months, at).1;
             assert_eq!(UnixSeconds(at), unix(&format!("{day}T00:00Z")));
         }
         let months = calendar(Month, "UTC", 29);
-        assert_eq!(
-            months.period(unix("2023-02-28T00:00Z")).start,
-            unix("2023-02-28T00:00Z")
-        );
-        assert_eq!(
-            months.period(unix("2024-02-28T23:59Z")).end,
-            unix("2024-02-29T00:00Z")
-        );
+        assert_eq!(months.period(unix("2023-02-28T00:00Z")).start, unix("2023-02-28T00:00Z"));
+        assert_eq!(months.period(unix("2024-02-28T23:59Z")).end, unix("2024-02-29T00:00Z"));
     }
 
     #[test]
@@ -546,14 +496,8 @@ mod tests {
             (Just(Week), 1..=7_u8),
             (Just(Month), 1..=31_u8)
         ];
-        let names: Vec<_> = jiff::tz::db()
-            .available()
-            .map(|name| name.to_string())
-            .collect();
-        let zone = prop_oneof![
-            prop::sample::select(ZONES.map(String::from).to_vec()),
-            prop::sample::select(names)
-        ];
+        let names: Vec<_> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let zone = prop_oneof![prop::sample::select(ZONES.map(String::from).to_vec()), prop::sample::select(names)];
         (unit, zone)
             .prop_map(|((unit, anchor), zone)| Calendar::new(unit, &zone, Some(anchor)))
             .prop_filter_map("a zone without rules", Result::ok)
@@ -607,34 +551,11 @@ mod tests {
 
     #[test]
     fn names_that_are_no_zone_and_anchors_outside_of_their_unit_are_refused() {
-        for name in [
-            "",
-            "Mars/Olympus",
-            "Etc/Unknown",
-            "../../etc/passwd",
-            "Europe/Paris\0",
-            "CET-1CEST",
-            "+01:00",
-        ] {
-            assert_eq!(
-                Calendar::new(Day, name, None),
-                Err(CalendarError::UnknownZone),
-                "{name}"
-            );
+        for name in ["", "Mars/Olympus", "Etc/Unknown", "../../etc/passwd", "Europe/Paris\0", "CET-1CEST", "+01:00"] {
+            assert_eq!(Calendar::new(Day, name, None), Err(CalendarError::UnknownZone), "{name}");
         }
-        for (unit, anchor) in [
-            (Hour, 60),
-            (Day, 24),
-            (Week, 0),
-            (Week, 8),
-            (Month, 0),
-            (Month, 32),
-            (Month, 255),
-        ] {
-            assert_eq!(
-                Calendar::new(unit, "UTC", Some(anchor)),
-                Err(CalendarError::AnchorOutOfRange)
-            );
+        for (unit, anchor) in [(Hour, 60), (Day, 24), (Week, 0), (Week, 8), (Month, 0), (Month, 32), (Month, 255)] {
+            assert_eq!(Calendar::new(unit, "UTC", Some(anchor)), Err(CalendarError::AnchorOutOfRange));
         }
     }
 }

@@ -59,12 +59,9 @@ impl GcraSpan {
         if nanos < u128::from(amount) {
             return Err(GcraError::TooFast);
         }
-        let interval = u64::try_from(nanos.div_ceil(u128::from(amount)))
-            .map_err(|_| GcraError::WindowTooLong)?;
+        let interval = u64::try_from(nanos.div_ceil(u128::from(amount))).map_err(|_| GcraError::WindowTooLong)?;
         let quota = Quota::with_period(Duration::from_nanos(interval)).ok_or(GcraError::TooFast)?;
-        Ok(Self {
-            quota: quota.allow_burst(burst),
-        })
+        Ok(Self { quota: quota.allow_burst(burst) })
     }
 
     fn interval(&self) -> Nanos {
@@ -152,16 +149,10 @@ pub enum GcraError {
 impl fmt::Display for GcraError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AmountTooLarge => {
-                "the gcra algorithm takes amounts up to 4294967295; use ring or approximate"
-            }
-            Self::TooFast => {
-                "the gcra algorithm takes at most one per nanosecond; use ring or approximate"
-            }
+            Self::AmountTooLarge => "the gcra algorithm takes amounts up to 4294967295; use ring or approximate",
+            Self::TooFast => "the gcra algorithm takes at most one per nanosecond; use ring or approximate",
             Self::WindowTooLong => "the gcra algorithm takes windows up to 146 years",
-            Self::ZeroAmount => {
-                "the gcra algorithm cannot pace an amount of 0; use ring or approximate"
-            }
+            Self::ZeroAmount => "the gcra algorithm cannot pace an amount of 0; use ring or approximate",
         })
     }
 }
@@ -183,11 +174,7 @@ mod tests {
 
     fn limits() -> impl Strategy<Value = (u64, u64)> {
         (1..200_u64).prop_flat_map(|amount| {
-            let window = prop_oneof![
-                amount..=amount * 4,
-                amount..1_000_000_u64,
-                1_000_000_000..90_000_000_000_000_u64
-            ];
+            let window = prop_oneof![amount..=amount * 4, amount..1_000_000_u64, 1_000_000_000..90_000_000_000_000_u64];
             (Just(amount), window)
         })
     }
@@ -204,12 +191,7 @@ mod tests {
         for (at, cells) in events {
             last_back = last_back.max(u128::from(*at)) + u128::from(*cells) * u128::from(interval);
         }
-        u64::try_from(
-            last_back
-                .saturating_sub(now.into())
-                .div_ceil(interval.into()),
-        )
-        .unwrap()
+        u64::try_from(last_back.saturating_sub(now.into()).div_ceil(interval.into())).unwrap()
     }
 
     proptest! {
@@ -317,18 +299,9 @@ mod tests {
     fn limits_that_governor_cannot_express_are_refused_by_name() {
         let minute = Duration::from_secs(60);
         assert_eq!(GcraSpan::new(0, minute), Err(GcraError::ZeroAmount));
-        assert_eq!(
-            GcraSpan::new(1 << 32, minute),
-            Err(GcraError::AmountTooLarge)
-        );
-        assert_eq!(
-            GcraSpan::new(2, Duration::from_nanos(1)),
-            Err(GcraError::TooFast)
-        );
-        assert_eq!(
-            GcraSpan::new(1, Duration::MAX),
-            Err(GcraError::WindowTooLong)
-        );
+        assert_eq!(GcraSpan::new(1 << 32, minute), Err(GcraError::AmountTooLarge));
+        assert_eq!(GcraSpan::new(2, Duration::from_nanos(1)), Err(GcraError::TooFast));
+        assert_eq!(GcraSpan::new(1, Duration::MAX), Err(GcraError::WindowTooLong));
         assert!(GcraSpan::new((1 << 32) - 1, minute).is_ok());
     }
 

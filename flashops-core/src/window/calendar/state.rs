@@ -45,13 +45,7 @@ impl CalendarState {
     /// Enters the period of `now` if the current one has ended: one comparison where it has not.
     ///
     /// What was used then becomes the debt that is carried, less the limit for each period that has passed since.
-    pub(crate) fn roll(
-        &mut self,
-        calendar: &Calendar,
-        carry: CarryDebt,
-        limit: u64,
-        now: UnixSeconds,
-    ) {
+    pub(crate) fn roll(&mut self, calendar: &Calendar, carry: CarryDebt, limit: u64, now: UnixSeconds) {
         if now < self.period_end {
             return;
         }
@@ -116,13 +110,7 @@ impl CalendarState {
     }
 
     /// Whether nothing counts any more, so that forgetting the state loses nothing.
-    pub(crate) fn is_idle(
-        &self,
-        calendar: &Calendar,
-        carry: CarryDebt,
-        limit: u64,
-        now: UnixSeconds,
-    ) -> bool {
+    pub(crate) fn is_idle(&self, calendar: &Calendar, carry: CarryDebt, limit: u64, now: UnixSeconds) -> bool {
         let mut ahead = *self;
         ahead.roll(calendar, carry, limit, now);
         ahead.used == 0
@@ -131,10 +119,7 @@ impl CalendarState {
 
 impl Default for CalendarState {
     fn default() -> Self {
-        Self {
-            period_end: UnixSeconds(i64::MIN),
-            used: 0,
-        }
+        Self { period_end: UnixSeconds(i64::MIN), used: 0 }
     }
 }
 
@@ -179,11 +164,7 @@ mod tests {
     }
 
     fn carry() -> impl Strategy<Value = CarryDebt> {
-        prop_oneof![
-            Just(CarryDebt::None),
-            Just(CarryDebt::Full),
-            (0..60_u64).prop_map(CarryDebt::Capped)
-        ]
+        prop_oneof![Just(CarryDebt::None), Just(CarryDebt::Full), (0..60_u64).prop_map(CarryDebt::Capped)]
     }
 
     /// Calendars of a zone where every period has a length and hours have 60 minutes.
@@ -270,17 +251,9 @@ mod tests {
         let mut state = CalendarState::default();
         state.roll(&days, CarryDebt::Full, 10, unix("2025-05-02T00:00Z"));
         state.add(10);
-        for back in [
-            "2025-05-01T23:59Z",
-            "2024-01-01T00:00Z",
-            "2025-05-02T23:59Z",
-        ] {
+        for back in ["2025-05-01T23:59Z", "2024-01-01T00:00Z", "2025-05-02T23:59Z"] {
             state.roll(&days, CarryDebt::Full, 10, unix(back));
-            assert_eq!(
-                (state.used(), state.period_end()),
-                (10, unix("2025-05-03T00:00Z")),
-                "{back}"
-            );
+            assert_eq!((state.used(), state.period_end()), (10, unix("2025-05-03T00:00Z")), "{back}");
         }
     }
 

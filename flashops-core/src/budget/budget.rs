@@ -1,0 +1,302 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::call::Call;
+use super::reservation::Reservation;
+use crate::caller::Caller;
+use crate::clock::Clock;
+use crate::estimate::Estimate;
+use crate::key::{Key, Scope, Scopes};
+use crate::limit::{Denied, LimitSet, Policy, Resource, UnknownModel};
+use crate::price::{Price, PriceBook};
+use crate::record::{CallInfo, Event, Recorder};
+use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Store, StoreError};
+use crate::units::{Amounts, Cost};
+
+/// Budgets of tokens and money, and everything else that one request of a model is held to. Clones share it.
+///
+/// See the [module docs](super) for an example.
+pub struct Budget<S: Store> {
+    shared: Arc<Shared<S>>,
+}
+
+struct Shared<S> {
+    store: Arc<S>,
+    prices: Arc<PriceBook>,
+    recorder: Box<dyn Recorder>,
+    cost_limits: LimitSet,
+}
+
+impl<S: Store> Clone for Budget<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: Store> fmt::Debug for Budget<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("recorder", &self.shared.recorder).finish_non_exhaustive()
+    }
+}
+
+/// One call of a model that wants to be made.
+#[derive(Clone, Debug)]
+pub struct CallRequest {
+    /// Who asks.
+    pub caller: Caller,
+    /// On which route: a template or a path, from a bounded set.
+    pub route: Arc<str>,
+    /// For which model.
+    pub model: Arc<str>,
+    /// How much it may use.
+    pub estimate: Estimate,
+    /// Which limits count on the route, from [`Policy::limits_on`].
+    pub limits: LimitSet,
+}
+
+/// Why a call may not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BeginError {
+    /// A limit has no room.
+    Denied(Denied),
+    /// The store cannot say yes or no.
+    Store(StoreError),
+    /// The model has no price, and a cost limit applies.
+    UnknownModel,
+}
+
+impl fmt::Display for BeginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(_) => f.write_str("a limit has no room for the call"),
+            Self::Store(error) => error.fmt(f),
+            Self::UnknownModel => f.write_str("the model has no price, and a cost limit applies"),
+        }
+    }
+}
+
+impl std::error::Error for BeginError {}
+
+impl<C: Clock> Budget<MemoryStore<C>> {
+    /// A budget with accounts in memory, the embedded price book and no recorder.
+    pub fn in_memory(policy: Policy, clock: C) -> Self {
+        let store = Arc::new(MemoryStore::new(Arc::new(policy), clock));
+        Self::new(store, Arc::new(PriceBook::embedded().clone()), ())
+    }
+
+    /// Holds amounts for keys: for work that no layer can see.
+    ///
+    /// `checkpoint` is what dropping the guard charges once it is dispatched.
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError::Denied`] and [`BeginError::Store`].
+    pub fn try_reserve(
+        &self,
+        scopes: &Scopes<'_>,
+        limits: LimitSet,
+        hold: Amounts,
+        checkpoint: Amounts,
+    ) -> Result<Reservation<MemoryStore<C>>, BeginError> {
+        let id = ReservationId::random();
+        let lifetime = self.policy().switches().max_lifetime;
+        let command = Reserve { id, scopes, limits, hold, checkpoint, lifetime, report: false };
+        match self.store().reserve_now(&command) {
+            Ok(Ok(_)) => Ok(Reservation::new(Arc::clone(self.store()), id, hold, checkpoint)),
+            Ok(Err(refused)) => Err(refused_to_begin(refused)),
+            Err(error) => Err(BeginError::Store(error)),
+        }
+    }
+
+    /// [`Budget::begin`], answered at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Budget::begin`]; the inner result is the decision.
+    pub fn begin_now(&self, request: CallRequest) -> Result<Result<Call<MemoryStore<C>>, Denied>, BeginError> {
+        let begin = std::pin::pin!(self.begin(request));
+        match begin.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(Ok(call)) => Ok(Ok(call)),
+            Poll::Ready(Err(BeginError::Denied(denied))) => Ok(Err(denied)),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => unreachable!("a store in memory answers at once"),
+        }
+    }
+}
+
+impl<S: Store> Budget<S> {
+    /// A budget with accounts in a store.
+    pub fn new(store: Arc<S>, prices: Arc<PriceBook>, recorder: impl Recorder) -> Self {
+        let cost_limits = store.policy().select(|limit| limit.resource() == Resource::Cost);
+        Self { shared: Arc::new(Shared { store, prices, recorder: Box::new(recorder), cost_limits }) }
+    }
+
+    /// The limits and switches.
+    pub fn policy(&self) -> &Policy {
+        self.shared.store.policy()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<S> {
+        &self.shared.store
+    }
+
+    /// The prices.
+    pub fn prices(&self) -> &PriceBook {
+        &self.shared.prices
+    }
+
+    /// Who is told what happens.
+    pub fn recorder(&self) -> &dyn Recorder {
+        &*self.shared.recorder
+    }
+
+    /// Reserves a call: holds its estimate in every scope of the request, or refuses with nothing changed.
+    ///
+    /// # Errors
+    ///
+    /// The future ends in [`BeginError`].
+    pub fn begin(&self, request: CallRequest) -> Begin<S> {
+        let store = self.store();
+        let started = store.now();
+        let price = self.prices().price(&request.model, started.unix).cloned();
+        let id = ReservationId::random();
+        let CallRequest { caller, route, model, estimate, limits } = request;
+        let info = CallInfo { id, caller, route, model, started };
+        let limits = match (&price, self.without_price(limits)) {
+            (Some(_), _) => limits,
+            (None, Some(limits)) => limits,
+            (None, None) => return Begin { reserve: None, pending: Some(Pending::new(self, info, estimate, price)) },
+        };
+        let cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, estimate.output));
+        let hold = Amounts { requests: 1, input: estimate.input, output: estimate.output, cost };
+        let input_cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, Default::default()));
+        let checkpoint = Amounts { output: Default::default(), cost: input_cost, ..hold };
+        let lifetime = self.policy().switches().max_lifetime;
+        let provider = self.prices().model(&info.model).map(|model| model.provider());
+        let scopes = self.scopes(&info, provider);
+        let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
+        drop(scopes);
+        Begin {
+            reserve: Some(reserve),
+            pending: Some(Pending { hold, checkpoint, ..Pending::new(self, info, estimate, price) }),
+        }
+    }
+
+    /// The limits for a model that has no price; `None` if it is refused.
+    fn without_price(&self, limits: LimitSet) -> Option<LimitSet> {
+        let cost = limits.intersection(self.shared.cost_limits);
+        match self.policy().switches().unknown_model {
+            Some(UnknownModel::Deny) => None,
+            None if !cost.is_empty() => None,
+            Some(UnknownModel::TokensOnly) | None => {
+                Some(self.policy().select(|limit| limit.resource() != Resource::Cost).intersection(limits))
+            }
+        }
+    }
+
+    fn scopes<'a>(&self, info: &'a CallInfo, provider: Option<&'a str>) -> Scopes<'a> {
+        let scopes = info.caller.scopes().with(Key::global());
+        let scopes = scopes.with(Key::new(Scope::Route, &info.route)).with(Key::new(Scope::Model, &info.model));
+        match provider {
+            Some(provider) => scopes.with(Key::new(Scope::Provider, provider)),
+            None => scopes,
+        }
+    }
+
+    /// How the limits of a caller stand, those for its user, organisation and address and those for everybody.
+    pub fn standings(&self, caller: &Caller) -> S::Standings {
+        self.store().standings(&caller.scopes().with(Key::global()), self.policy().select(|_| true))
+    }
+}
+
+fn refused_to_begin(refused: Refused) -> BeginError {
+    match refused {
+        Refused::Denied(denied) => BeginError::Denied(denied),
+        // Identities are drawn at random, so this is a store that answers for another request.
+        Refused::AlreadySettled => {
+            BeginError::Store(StoreError::Unavailable("the reservation was settled before it was made".to_owned()))
+        }
+    }
+}
+
+struct Pending<S: Store> {
+    budget: Budget<S>,
+    info: CallInfo,
+    estimate: Estimate,
+    price: Option<Price>,
+    hold: Amounts,
+    checkpoint: Amounts,
+}
+
+impl<S: Store> Pending<S> {
+    fn new(budget: &Budget<S>, info: CallInfo, estimate: Estimate, price: Option<Price>) -> Self {
+        Self { budget: budget.clone(), info, estimate, price, hold: Amounts::ZERO, checkpoint: Amounts::ZERO }
+    }
+
+    fn decide(self, answer: Result<Result<Reserved, Refused>, StoreError>) -> Result<Call<S>, BeginError> {
+        match answer {
+            Ok(Ok(reserved)) => {
+                let Self { budget, info, estimate, price, hold, checkpoint } = self;
+                let reservation = Reservation::new(Arc::clone(budget.store()), info.id, hold, checkpoint);
+                Ok(Call::new(budget, reservation, info, estimate, price, reserved.standings))
+            }
+            Ok(Err(refused)) => {
+                if let Refused::Denied(denied) = &refused {
+                    let (call, policy) = (&self.info, self.budget.policy());
+                    self.budget.recorder().record(&Event::Denied { call, denied, policy });
+                }
+                Err(refused_to_begin(refused))
+            }
+            Err(error) => Err(BeginError::Store(error)),
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to [`Budget::begin`].
+    pub struct Begin<S: Store> {
+        #[pin]
+        reserve: Option<S::Reserve>,
+        pending: Option<Pending<S>>,
+    }
+
+    impl<S: Store> PinnedDrop for Begin<S> {
+        /// A reservation that nobody waits for any more is voided, whether or not it was made.
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let (Some(pending), true) = (this.pending.take(), this.reserve.is_some()) {
+                let void = Settle { id: pending.info.id, used: Amounts::ZERO };
+                drop(pending.budget.store().settle(&void));
+            }
+        }
+    }
+}
+
+impl<S: Store> fmt::Debug for Begin<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begin").finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Future for Begin<S> {
+    type Output = Result<Call<S>, BeginError>;
+
+    /// # Panics
+    ///
+    /// If it is polled after it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = match this.reserve.as_pin_mut() {
+            Some(reserve) => Some(ready!(reserve.poll(cx))),
+            None => None,
+        };
+        let pending = this.pending.take().expect("a future is not polled after it was ready");
+        Poll::Ready(answer.map_or(Err(BeginError::UnknownModel), |answer| pending.decide(answer)))
+    }
+}

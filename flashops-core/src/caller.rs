@@ -1,0 +1,168 @@
+//! Who is asking.
+//!
+//! ```
+//! use flashops_core::caller::Caller;
+//! use flashops_core::key::Scope;
+//!
+//! let ann = Caller::new("ann", "acme");
+//! assert_eq!(ann.scopes().key(Scope::Org).unwrap().text(), "acme");
+//!
+//! let stranger = Caller::anonymous("2001:db8::7".parse()?);
+//! assert!(stranger.is_anonymous());
+//! assert_eq!(stranger.scopes().key(Scope::User).unwrap().text(), "2001:db8::/64");
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
+//! A caller is cheap to clone, and its keys are hashed once, when it is made.
+//!
+//! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold for it
+//! too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no address
+//! until one is given with [`Caller::at`]; limits on addresses do not count it before.
+//!
+//! What this module does not do: authenticate, or read a request.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::key::{Fingerprint, Key, Scope, Scopes};
+
+/// A user of an organisation, or a stranger at an address.
+#[derive(Clone)]
+pub struct Caller {
+    identity: Arc<Identity>,
+    ip: Option<Arc<Name>>,
+}
+
+struct Identity {
+    user: Name,
+    org: Name,
+    admin: bool,
+    anonymous: bool,
+}
+
+/// A text with its fingerprint in one scope.
+struct Name {
+    text: Box<str>,
+    scope: Scope,
+    fingerprint: Fingerprint,
+}
+
+impl Name {
+    fn new(scope: Scope, text: &str) -> Self {
+        Self { text: text.into(), scope, fingerprint: Key::new(scope, text).fingerprint() }
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key::with_fingerprint(self.scope, &self.text, self.fingerprint)
+    }
+}
+
+impl Caller {
+    /// A known user of an organisation.
+    pub fn new(user: &str, org: &str) -> Self {
+        Self::with(user, org, false, false)
+    }
+
+    /// A known user who may see everything.
+    pub fn admin(user: &str, org: &str) -> Self {
+        Self::with(user, org, true, false)
+    }
+
+    /// Somebody without credentials, known by its address only.
+    pub fn anonymous(ip: IpAddr) -> Self {
+        let text = network(ip);
+        let mut caller = Self::with(&text, &text, false, true);
+        caller.ip = Some(Arc::new(Name::new(Scope::Ip, &text)));
+        caller
+    }
+
+    fn with(user: &str, org: &str, admin: bool, anonymous: bool) -> Self {
+        let identity =
+            Identity { user: Name::new(Scope::User, user), org: Name::new(Scope::Org, org), admin, anonymous };
+        Self { identity: Arc::new(identity), ip: None }
+    }
+
+    /// The same caller, at an address.
+    #[must_use]
+    pub fn at(mut self, ip: IpAddr) -> Self {
+        self.ip = Some(Arc::new(Name::new(Scope::Ip, &network(ip))));
+        self
+    }
+
+    /// The user; for an anonymous caller its network.
+    pub fn user(&self) -> &str {
+        &self.identity.user.text
+    }
+
+    /// The organisation; for an anonymous caller its network.
+    pub fn org(&self) -> &str {
+        &self.identity.org.text
+    }
+
+    /// The network, if an address is known: an IPv4 address, or the /64 of an IPv6 address.
+    pub fn ip(&self) -> Option<&str> {
+        self.ip.as_ref().map(|ip| &*ip.text)
+    }
+
+    /// Whether it may see everything.
+    pub fn is_admin(&self) -> bool {
+        self.identity.admin
+    }
+
+    /// Whether it came without credentials.
+    pub fn is_anonymous(&self) -> bool {
+        self.identity.anonymous
+    }
+
+    /// Its keys: user, organisation, and address if known.
+    pub fn scopes(&self) -> Scopes<'_> {
+        let scopes = Scopes::new().with(self.identity.user.key()).with(self.identity.org.key());
+        match &self.ip {
+            Some(ip) => scopes.with(ip.key()),
+            None => scopes,
+        }
+    }
+}
+
+/// Shows neither user nor address.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("anonymous", &self.is_anonymous()).field("admin", &self.is_admin()).finish()
+    }
+}
+
+/// The unit in which addresses are handed out: one IPv4 address, or the /64 of an IPv6 address.
+fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from_bits(ip.to_bits() & (!0 << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_one_network_are_one_anonymous_caller() {
+        let key = |ip: &str| {
+            let caller = Caller::anonymous(ip.parse().unwrap());
+            caller.scopes().key(Scope::User).map(Key::fingerprint)
+        };
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:ffff:ffff:ffff"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn a_user_cannot_take_the_name_of_an_address_to_share_its_account() {
+        let stranger = Caller::anonymous("192.0.2.7".parse().unwrap());
+        let user = Caller::new("ann", "acme").at("192.0.2.7".parse().unwrap());
+        assert_eq!(stranger.ip(), user.ip());
+        assert_ne!(
+            stranger.scopes().key(Scope::User).map(Key::fingerprint),
+            user.scopes().key(Scope::User).map(Key::fingerprint)
+        );
+    }
+}

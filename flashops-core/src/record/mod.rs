@@ -1,0 +1,168 @@
+//! What happened, told to whoever wants to know.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use flashops_core::record::{Event, Recorder};
+//!
+//! #[derive(Debug, Default)]
+//! struct Refusals(AtomicU64);
+//!
+//! impl Recorder for Refusals {
+//!     fn record(&self, event: &Event<'_>) {
+//!         if let Event::Denied { .. } = event {
+//!             self.0.fetch_add(1, Ordering::Relaxed);
+//!         }
+//!     }
+//! }
+//!
+//! let both = (Refusals::default(), ());
+//! # let _ = both;
+//! ```
+//!
+//! Edge cases: a recorder is called on the request's own thread, from destructors too, so it must be quick, must not
+//! block and must not panic. Every request that was reserved ends in exactly one [`Event::Settled`] or
+//! [`Event::Voided`].
+//!
+//! What this module does not do: keep a durable ledger, or write logs or metrics. Those are recorders of their own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::caller::Caller;
+use crate::clock::Moment;
+use crate::limit::{Denied, Policy};
+use crate::price::Price;
+use crate::store::{Crossing, Outcome, ReservationId};
+use crate::units::Cost;
+use crate::usage::Usage;
+
+/// Somebody who wants to know what happened.
+pub trait Recorder: fmt::Debug + Send + Sync + 'static {
+    /// Takes note of an event.
+    fn record(&self, event: &Event<'_>);
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A request was refused; nothing was called.
+    Denied {
+        /// What was asked for.
+        call: &'a CallInfo,
+        /// Why.
+        denied: &'a Denied,
+        /// The policy that the refusal speaks of.
+        policy: &'a Policy,
+    },
+    /// A reserved request ended without anything to charge: it never reached the provider.
+    Voided {
+        /// What was asked for.
+        call: &'a CallInfo,
+    },
+    /// A call ended, with what it used.
+    Settled(&'a SettledCall<'a>),
+    /// A threshold of a limit was reached.
+    Threshold {
+        /// By which call.
+        call: &'a CallInfo,
+        /// Which threshold.
+        crossing: Crossing,
+        /// The policy that it speaks of.
+        policy: &'a Policy,
+    },
+}
+
+/// What a call is: fixed when it is reserved.
+#[derive(Clone, Debug)]
+pub struct CallInfo {
+    /// The identity of the reservation.
+    pub id: ReservationId,
+    /// Who asked.
+    pub caller: Caller,
+    /// The route: a template or a path, from a bounded set.
+    pub route: Arc<str>,
+    /// The model that was asked for.
+    pub model: Arc<str>,
+    /// When it was reserved.
+    pub started: Moment,
+}
+
+/// A call that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct SettledCall<'a> {
+    /// What it was.
+    pub call: &'a CallInfo,
+    /// How it ended.
+    pub ending: Ending,
+    /// What it used.
+    pub usage: &'a Usage,
+    /// What that cost; `None` where no price applies.
+    pub cost: Option<Cost>,
+    /// The price that was applied.
+    pub price: Option<&'a Price>,
+    /// What the store did with it; `None` if the store will answer later.
+    pub outcome: Option<Outcome>,
+    /// When it ended.
+    pub ended: Moment,
+}
+
+impl SettledCall<'_> {
+    /// How long it took.
+    pub fn duration(&self) -> Duration {
+        self.ended.tick.since(self.call.started.tick)
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The response was complete and successful.
+    Complete,
+    /// The response was complete, with a status of 400 or above.
+    Rejected,
+    /// The inner service failed or panicked after the request was sent, or was dropped before the response began.
+    Failed,
+    /// The response broke off: the upstream failed, or the client left.
+    Cut,
+}
+
+impl Ending {
+    /// The word for it in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// Takes no note of anything.
+impl Recorder for () {
+    fn record(&self, _: &Event<'_>) {}
+}
+
+impl<R: Recorder + ?Sized> Recorder for Arc<R> {
+    fn record(&self, event: &Event<'_>) {
+        (**self).record(event);
+    }
+}
+
+impl<A: Recorder, B: Recorder> Recorder for (A, B) {
+    fn record(&self, event: &Event<'_>) {
+        self.0.record(event);
+        self.1.record(event);
+    }
+}
+
+impl<R: Recorder> Recorder for Vec<R> {
+    fn record(&self, event: &Event<'_>) {
+        for recorder in self {
+            recorder.record(event);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! The store in this process.
+
+mod records;
+mod refusal;
+mod table;
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use records::{Record, Records, State};
+use refusal::Refusal;
+use table::{Locked, Table, remembers_refusals};
+
+use super::{
+    Admit, Admitted, Crossings, Extend, Extended, GiveBack, MAX_STANDINGS, Outcome, Receipt, Refused, Reserve,
+    Reserved, Settle, Settled, Standing, Standings, Store, StoreError,
+};
+use crate::account::{Account, Layout};
+use crate::clock::{Clock, Moment};
+use crate::key::{Key, Scope, Scopes};
+use crate::limit::{Denied, LimitSet, OnExpiry, Policy, Resource, Retry};
+use crate::units::Amounts;
+
+/// How many expired reservations one call settles.
+const EXPIRED_PER_CALL: usize = 16;
+
+/// How large a [`MemoryStore`] may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has gone.
+    pub max_keys: usize,
+    /// The most reservations held at a time. One beyond it is [`StoreError::Full`].
+    pub max_reservations: usize,
+}
+
+impl Default for Bounds {
+    /// 1,048,576 keys of each scope, and 1,048,576 reservations.
+    fn default() -> Self {
+        Self { max_keys: 1 << 20, max_reservations: 1 << 20 }
+    }
+}
+
+/// Accounts in the memory of this process.
+///
+/// Every command is applied under the locks of the accounts that it touches, all of them at once, so that what is used and what is held
+/// are always read together. Each scope has its own table in up to 1,024 shards.
+///
+/// Idle accounts, in which nothing is used or held, are dropped a few at a time by the calls that come along. No other
+/// account is ever dropped: a flood of new keys cannot free a caller who is blocked. Once [`Bounds::max_keys`] live,
+/// keys that nobody has seen before share one account in each shard, under the same limits.
+///
+/// A hold past its deadline is charged by the next calls that would be refused for it, sixteen at a time.
+///
+/// A million keys with one hit each, under two limits on requests, take 136 MB.
+#[derive(Debug)]
+pub struct MemoryStore<C> {
+    policy: Arc<Policy>,
+    clock: C,
+    /// A table for each scope that has a limit.
+    tables: [Option<Table>; Scope::COUNT],
+    requests: LimitSet,
+    wall: bool,
+    records: Records,
+}
+
+/// How large a [`MemoryStore`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// Keys of all scopes.
+    pub keys: usize,
+    /// Reservations that are held, or expired and not yet forgotten.
+    pub reservations: usize,
+    /// How often a request was counted in the account that overflow callers share.
+    pub overflowed: u64,
+}
+
+/// The accounts of one request, locked from the narrowest scope to the widest.
+type LockedAll<'t> = ArrayVec<Locked<'t>, { Scope::COUNT }>;
+
+impl<C: Clock> MemoryStore<C> {
+    /// An empty store with the default bounds.
+    pub fn new(policy: Arc<Policy>, clock: C) -> Self {
+        Self::with_bounds(policy, clock, Bounds::default())
+    }
+
+    /// An empty store.
+    pub fn with_bounds(policy: Arc<Policy>, clock: C, bounds: Bounds) -> Self {
+        let table = |scope: Scope| {
+            let layout = Layout::new(&policy, scope, clock.resolution());
+            (!layout.set.is_empty()).then(|| Table::new(layout, &bounds))
+        };
+        let calendar = |limit: &crate::limit::Limit| matches!(limit.window(), Some(crate::limit::Window::Calendar(_)));
+        Self {
+            tables: Scope::ALL.map(table),
+            requests: policy.request_limits(),
+            wall: policy.limits().iter().any(calendar),
+            records: Records::new(bounds.max_reservations),
+            policy,
+            clock,
+        }
+    }
+
+    /// How large it is.
+    pub fn stats(&self) -> MemoryStats {
+        let tables = self.tables.iter().flatten();
+        MemoryStats {
+            keys: tables.clone().map(Table::len).sum(),
+            reservations: self.records.live(),
+            overflowed: tables.map(Table::overflowed).sum(),
+        }
+    }
+
+    /// Counts requests, or refuses: [`Store::admit`] without a future around it.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] if a limit has no room.
+    #[inline]
+    pub fn admit_now(&self, command: &Admit<'_>) -> Result<Admitted, Denied> {
+        let now = self.moment();
+        let limits = command.limits.intersection(self.requests);
+        let asked = Amounts { requests: command.requests, ..Amounts::ZERO };
+        if let Some(denied) = self.recall(command, limits, now) {
+            return Err(denied);
+        }
+        let mut locked = self.lock_all(command.scopes, limits, now);
+        if !fit(&mut locked, limits, &asked, now) {
+            return Err(self.refuse(locked, command, limits, now));
+        }
+        Ok(take(&mut locked, limits, &asked, now, command.report))
+    }
+
+    /// The answer again that the only key of a request got before, if nothing can have changed it.
+    #[inline]
+    fn recall(&self, command: &Admit<'_>, limits: LimitSet, now: Moment) -> Option<Denied> {
+        let mut keys = command.scopes.iter().filter_map(|key| Some((key, self.table(key, limits)?)));
+        let (Some((key, table)), None) = (keys.next(), keys.next()) else { return None };
+        let fingerprint = key.fingerprint();
+        table.shard(fingerprint).refusal.recall(fingerprint, limits, command.requests, now.tick)
+    }
+
+    #[cold]
+    fn refuse(&self, mut locked: LockedAll<'_>, command: &Admit<'_>, limits: LimitSet, now: Moment) -> Denied {
+        let asked = Amounts { requests: command.requests, ..Amounts::ZERO };
+        let denied = explain(&mut locked, limits, &asked, now);
+        if let ([one], Retry::After(wait)) = (&locked[..], denied.retry)
+            && remembers_refusals(&one.table.layout)
+            && !one.is_overflow()
+        {
+            let until = now.tick.after(wait);
+            one.shard.refusal.remember(&Refusal { key: one.key(), set: limits, until, denied });
+        }
+        denied
+    }
+
+    fn give_back_now(&self, command: &GiveBack<'_>) {
+        let (now, limits) = (self.moment(), command.limits.intersection(self.requests));
+        for key in command.scopes.iter() {
+            let Some(table) = self.table(key, limits) else { continue };
+            let mut locked = table.lock(key.fingerprint(), now);
+            if command.receipt.overflow >> key.scope().index() & 1 == 1 {
+                locked.go_to_overflow();
+            }
+            if let Some(account) = locked.account() {
+                account.give_back(&table.layout, limits, command.requests, command.receipt.at, now);
+            }
+            locked.shard.refusal.forget(key.fingerprint());
+        }
+    }
+
+    /// Holds, or refuses: [`Store::reserve`] without a future around it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`].
+    pub fn reserve_now(&self, command: &Reserve<'_>) -> Result<Result<Reserved, Refused>, StoreError> {
+        let now = self.moment();
+        match self.try_reserve(command, now)? {
+            Err(Refused::Denied(denied)) => {
+                // Holds past their deadline may be all that is in the way.
+                if self.expire(now) { self.try_reserve(command, now) } else { Ok(Err(Refused::Denied(denied))) }
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    fn try_reserve(&self, command: &Reserve<'_>, now: Moment) -> Result<Result<Reserved, Refused>, StoreError> {
+        let mut shard = self.records.lock(command.id);
+        match shard.state(command.id) {
+            None => {}
+            Some(State::Live(record)) if record.expired.is_none() && record.deadline > now.tick => {
+                let standings = if command.report { self.look(command.scopes, command.limits) } else { Vec::new() };
+                let standings = standings.into_iter().take(MAX_STANDINGS).collect();
+                return Ok(Ok(Reserved { replayed: true, standings }));
+            }
+            Some(_) => return Ok(Err(Refused::AlreadySettled)),
+        }
+        if self.records.is_full() {
+            return Err(StoreError::Full);
+        }
+        let mut locked = self.lock_all(command.scopes, command.limits, now);
+        if !fit(&mut locked, command.limits, &command.hold, now) {
+            return Ok(Err(Refused::Denied(explain(&mut locked, command.limits, &command.hold, now))));
+        }
+        let admitted = take(&mut locked, command.limits, &command.hold, now, command.report);
+        let record = Record {
+            accounts: locked.iter().map(|one| (one.table.layout.scope, one.key(), one.is_overflow())).collect(),
+            limits: command.limits,
+            held: command.hold,
+            checkpoint: command.checkpoint,
+            admitted: now,
+            deadline: now.tick.after(command.lifetime),
+            expired: None,
+        };
+        self.records.enter(&mut shard, command.id, record);
+        Ok(Ok(Reserved { replayed: false, standings: admitted.standings }))
+    }
+
+    /// Holds more: [`Store::extend`] without a future around it.
+    pub fn extend_now(&self, command: &Extend) -> Extended {
+        let now = self.moment();
+        let mut shard = self.records.lock(command.id);
+        let deadline = now.tick.after(command.lifetime);
+        let extended = match shard.state(command.id) {
+            Some(State::Live(record)) if record.expired.is_none() && record.deadline > now.tick => {
+                record.checkpoint = command.checkpoint;
+                record.deadline = deadline;
+                self.top_up(record, &command.more, now)
+            }
+            _ => return Extended::NotHeld,
+        };
+        shard.postpone(command.id, deadline);
+        extended
+    }
+
+    fn top_up(&self, record: &mut Record, more: &Amounts, now: Moment) -> Extended {
+        let more = Amounts { requests: 0, ..*more };
+        let mut locked = self.lock_recorded(record, now);
+        let limits = self.policy.select(|limit| limit.resource() != Resource::Concurrency).intersection(record.limits);
+        if !fit(&mut locked, limits, &more, now) {
+            return Extended::Denied(explain(&mut locked, limits, &more, now));
+        }
+        for one in &mut locked {
+            let layout = &one.table.layout;
+            one.account_or_new(now).top_up(layout, limits, &more);
+        }
+        record.held = record.held.saturating_add(more);
+        Extended::Held
+    }
+
+    /// Settles: [`Store::settle`] without a future around it.
+    pub fn settle_now(&self, command: &Settle) -> Settled {
+        let now = self.moment();
+        let mut shard = self.records.lock(command.id);
+        let mut crossings = Crossings::new();
+        let outcome = match shard.state(command.id) {
+            None => return Settled { outcome: Outcome::Unknown, crossings },
+            Some(State::Settled(first)) if *first == command.used => Outcome::Replayed,
+            Some(State::Settled(first)) => Outcome::Conflict { first: *first },
+            Some(State::Live(record)) => {
+                if record.expired.is_none() && record.deadline <= now.tick {
+                    self.charge_expired(record, now);
+                }
+                let outcome = self.apply(record, &command.used, now, &mut crossings);
+                self.records.close(&mut shard, command.id, command.used);
+                outcome
+            }
+        };
+        Settled { outcome, crossings }
+    }
+
+    fn apply(&self, record: &Record, used: &Amounts, now: Moment, crossings: &mut Crossings) -> Outcome {
+        let mut locked = self.lock_recorded(record, now);
+        for one in &mut locked {
+            let layout = &one.table.layout;
+            let account = one.account_or_new(now);
+            match record.expired {
+                None => account.settle(layout, record.limits, &record.held, used, record.admitted, now),
+                Some((charged, at)) => {
+                    account.correct(layout, record.limits, (&charged, at), used, record.admitted, now)
+                }
+            }
+            account.crossings(layout, record.limits, now, crossings);
+            one.shard.refusal.forget(one.key());
+        }
+        if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
+    }
+
+    /// Charges holds whose deadline has passed; says whether there may have been any.
+    fn expire(&self, now: Moment) -> bool {
+        let mut any = false;
+        self.records.expire(now.tick, EXPIRED_PER_CALL, |record| {
+            self.charge_expired(record, now);
+            any = true;
+        });
+        any
+    }
+
+    fn charge_expired(&self, record: &mut Record, now: Moment) {
+        let switches = self.policy.switches();
+        let charged = match switches.on_expiry {
+            OnExpiry::Checkpoint => record.checkpoint,
+            OnExpiry::Full => record.held,
+            OnExpiry::Release => Amounts { requests: record.held.requests, ..Amounts::ZERO },
+        };
+        let kept = Amounts { requests: record.held.requests, ..charged };
+        self.apply(record, &kept, now, &mut Crossings::new());
+        record.expired = Some((charged, now));
+        record.deadline = now.tick.after(switches.max_lifetime);
+    }
+
+    /// How limits stand: [`Store::standings`] without a future around it.
+    pub fn standings_now(&self, scopes: &Scopes<'_>, limits: LimitSet) -> Vec<Standing> {
+        self.expire(self.moment());
+        self.look(scopes, limits)
+    }
+
+    fn look(&self, scopes: &Scopes<'_>, limits: LimitSet) -> Vec<Standing> {
+        let now = self.moment();
+        let mut found = Vec::new();
+        for key in scopes.iter() {
+            let Some(table) = self.table(key, limits) else { continue };
+            let mut locked = table.lock(key.fingerprint(), now);
+            match locked.account() {
+                Some(account) => account.standings(&table.layout, limits, now, |standing| found.push(standing)),
+                None => {
+                    let mut fresh = Account::new(&table.layout);
+                    fresh.standings(&table.layout, limits, now, |standing| found.push(standing));
+                }
+            }
+        }
+        found
+    }
+
+    #[inline]
+    fn table(&self, key: &Key<'_>, limits: LimitSet) -> Option<&Table> {
+        self.tables[key.scope().index()].as_ref().filter(|table| !table.layout.set.intersection(limits).is_empty())
+    }
+
+    #[inline]
+    fn lock_all(&self, scopes: &Scopes<'_>, limits: LimitSet, now: Moment) -> LockedAll<'_> {
+        let mut locked = LockedAll::new();
+        for key in scopes.iter() {
+            if let Some(table) = self.table(key, limits) {
+                locked.push(table.lock(key.fingerprint(), now));
+            }
+        }
+        locked
+    }
+
+    fn lock_recorded(&self, record: &Record, now: Moment) -> LockedAll<'_> {
+        let mut locked = LockedAll::new();
+        for (scope, key, overflow) in &record.accounts {
+            if let Some(table) = &self.tables[scope.index()] {
+                let mut one = table.lock(*key, now);
+                if *overflow {
+                    one.go_to_overflow();
+                }
+                locked.push(one);
+            }
+        }
+        locked
+    }
+
+    #[inline]
+    fn moment(&self) -> Moment {
+        if self.wall { self.clock.now() } else { Moment { tick: self.clock.tick(), ..Moment::default() } }
+    }
+}
+
+/// Whether the amounts fit all the accounts. An account that does not exist is judged as a new one would be.
+#[inline]
+fn fit(locked: &mut LockedAll<'_>, limits: LimitSet, asked: &Amounts, now: Moment) -> bool {
+    locked.iter_mut().all(|one| {
+        one.find_place(now);
+        let layout = &one.table.layout;
+        match one.account() {
+            Some(account) => account.fits(layout, limits, asked, now),
+            None => layout.fits_new(limits, asked),
+        }
+    })
+}
+
+#[cold]
+fn explain(locked: &mut LockedAll<'_>, limits: LimitSet, asked: &Amounts, now: Moment) -> Denied {
+    let mut denied = None;
+    for one in locked {
+        let layout = &one.table.layout;
+        match one.account() {
+            Some(account) => account.explain(layout, limits, asked, now, &mut denied),
+            None => Account::new(layout).explain(layout, limits, asked, now, &mut denied),
+        }
+    }
+    denied.expect("a request that does not fit violates a limit")
+}
+
+/// Counts and holds in all the accounts.
+#[inline]
+fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Moment, report: bool) -> Admitted {
+    let mut admitted = Admitted {
+        receipt: Receipt { at: now, overflow: 0 },
+        standings: Standings::new(),
+        crossings: Crossings::new(),
+    };
+    for one in locked {
+        let layout = &one.table.layout;
+        let account = one.account_or_new(now);
+        account.hold(layout, limits, amounts, now);
+        account.crossings(layout, limits, now, &mut admitted.crossings);
+        if report {
+            let standings = &mut admitted.standings;
+            account.standings(layout, limits, now, |standing| {
+                // The answer has room for the first few; the others are to be asked for.
+                let _full = standings.try_push(standing);
+            });
+        }
+        admitted.receipt.overflow |= u8::from(one.is_overflow()) << layout.scope.index();
+    }
+    admitted
+}
+
+impl<C: Clock> Store for MemoryStore<C> {
+    type Admit = Ready<Result<Result<Admitted, Denied>, StoreError>>;
+    type Reserve = Ready<Result<Result<Reserved, Refused>, StoreError>>;
+    type Extend = Ready<Result<Extended, StoreError>>;
+    type Settle = Ready<Result<Settled, StoreError>>;
+    type Standings = Ready<Result<Vec<Standing>, StoreError>>;
+
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    fn admit(&self, command: &Admit<'_>) -> Self::Admit {
+        ready(Ok(self.admit_now(command)))
+    }
+
+    fn give_back(&self, command: &GiveBack<'_>) {
+        self.give_back_now(command);
+    }
+
+    fn reserve(&self, command: &Reserve<'_>) -> Self::Reserve {
+        ready(self.reserve_now(command))
+    }
+
+    fn extend(&self, command: &Extend) -> Self::Extend {
+        ready(Ok(self.extend_now(command)))
+    }
+
+    fn settle(&self, command: &Settle) -> Self::Settle {
+        ready(Ok(self.settle_now(command)))
+    }
+
+    fn standings(&self, scopes: &Scopes<'_>, limits: LimitSet) -> Self::Standings {
+        ready(Ok(self.standings_now(scopes, limits)))
+    }
+}

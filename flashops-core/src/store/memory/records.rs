@@ -1,0 +1,197 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use arrayvec::ArrayVec;
+use hashbrown::HashTable;
+
+use crate::clock::{Moment, Tick};
+use crate::key::{Fingerprint, Scope};
+use crate::limit::LimitSet;
+use crate::store::ReservationId;
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::units::Amounts;
+
+const SHARDS: usize = 64;
+
+/// How many settled reservations each of the 64 shards remembers, to recognise a settlement that is repeated.
+pub(super) const SETTLED_PER_SHARD: usize = 256;
+
+/// A reservation that is held, or that expired and may still be settled.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) accounts: ArrayVec<(Scope, Fingerprint, bool), { Scope::COUNT }>,
+    pub(super) limits: LimitSet,
+    pub(super) held: Amounts,
+    pub(super) checkpoint: Amounts,
+    pub(super) admitted: Moment,
+    pub(super) deadline: Tick,
+    /// What expiry charged, and when, once it has.
+    pub(super) expired: Option<(Amounts, Moment)>,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Live(Box<Record>),
+    Settled(Amounts),
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: ReservationId,
+    state: State,
+}
+
+/// All reservations, by identity.
+#[derive(Debug)]
+pub(super) struct Records {
+    shards: Box<[Mutex<Shard>]>,
+    live: AtomicUsize,
+    max_live: usize,
+    /// No deadline is before this tick.
+    next_deadline: AtomicU64,
+}
+
+/// The reservations of one shard.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    entries: HashTable<Entry>,
+    /// The next deadline first; an entry is stale if its deadline is not the record's.
+    deadlines: BinaryHeap<Reverse<(Tick, u128)>>,
+    settled: VecDeque<ReservationId>,
+}
+
+impl Records {
+    pub(super) fn new(max_live: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            live: AtomicUsize::new(0),
+            max_live,
+            next_deadline: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Held reservations and expired ones that may still be settled.
+    pub(super) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.live() >= self.max_live
+    }
+
+    pub(super) fn lock(&self, id: ReservationId) -> MutexGuard<'_, Shard> {
+        self.shards[id.bits() as usize % SHARDS].lock()
+    }
+
+    /// Enters a reservation. The caller holds its shard.
+    pub(super) fn enter(&self, shard: &mut Shard, id: ReservationId, record: Record) {
+        let deadline = record.deadline;
+        shard.insert(id, record);
+        self.live.fetch_add(1, Ordering::Relaxed);
+        if deadline.nanos() < self.next_deadline.load(Ordering::Relaxed) {
+            self.next_deadline.fetch_min(deadline.nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a reservation is settled, and with how much. The caller holds its shard.
+    pub(super) fn close(&self, shard: &mut Shard, id: ReservationId, used: Amounts) {
+        shard.close(id, used);
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Hands reservations whose deadline has passed to `expire`, at most `most`, with the lock of their shard held. It
+    /// returns the deadline at which an expired one is forgotten.
+    pub(super) fn expire(&self, now: Tick, most: usize, mut expire: impl FnMut(&mut Record)) {
+        if now.nanos() < self.next_deadline.load(Ordering::Relaxed) {
+            return;
+        }
+        let (mut done, mut next) = (0, u64::MAX);
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            while let Some(&Reverse((deadline, id))) = shard.deadlines.peek() {
+                if deadline > now || done == most {
+                    next = next.min(deadline.nanos());
+                    break;
+                }
+                shard.deadlines.pop();
+                done += usize::from(self.expire_one(&mut shard, ReservationId::from_bits(id), deadline, &mut expire));
+            }
+        }
+        self.next_deadline.store(next, Ordering::Relaxed);
+    }
+
+    fn expire_one(
+        &self,
+        shard: &mut Shard,
+        id: ReservationId,
+        deadline: Tick,
+        expire: &mut impl FnMut(&mut Record),
+    ) -> bool {
+        let Some(State::Live(record)) = shard.state(id) else { return false };
+        if record.deadline != deadline {
+            return false;
+        }
+        if record.expired.is_some() {
+            shard.remove(id);
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            expire(record);
+            let forgotten_at = record.deadline;
+            shard.postpone(id, forgotten_at);
+        }
+        true
+    }
+}
+
+impl Shard {
+    pub(super) fn state(&mut self, id: ReservationId) -> Option<&mut State> {
+        self.entries.find_mut(hash(id), |entry| entry.id == id).map(|entry| &mut entry.state)
+    }
+
+    fn insert(&mut self, id: ReservationId, record: Record) {
+        self.postpone(id, record.deadline);
+        let entry = Entry { id, state: State::Live(Box::new(record)) };
+        self.entries.insert_unique(hash(id), entry, |entry| hash(entry.id));
+    }
+
+    /// Enters the deadline of a live reservation, the first or a new one.
+    pub(super) fn postpone(&mut self, id: ReservationId, deadline: Tick) {
+        self.deadlines.push(Reverse((deadline, id.bits())));
+    }
+
+    fn close(&mut self, id: ReservationId, used: Amounts) {
+        if let Some(state) = self.state(id) {
+            *state = State::Settled(used);
+        }
+        self.settled.push_back(id);
+        if self.settled.len() > SETTLED_PER_SHARD
+            && let Some(oldest) = self.settled.pop_front()
+        {
+            self.remove(oldest);
+        }
+        self.drop_stale_deadlines();
+    }
+
+    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half of it.
+    fn drop_stale_deadlines(&mut self) {
+        if self.deadlines.len() > 2 * self.entries.len() + 64 {
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|Reverse((deadline, id))| {
+                let id = ReservationId::from_bits(*id);
+                matches!(self.state(id), Some(State::Live(record)) if record.deadline == *deadline)
+            });
+            self.deadlines = deadlines;
+        }
+    }
+
+    fn remove(&mut self, id: ReservationId) {
+        if let Ok(entry) = self.entries.find_entry(hash(id), |entry| entry.id == id) {
+            entry.remove();
+        }
+    }
+}
+
+/// Identities are random already.
+fn hash(id: ReservationId) -> u64 {
+    (id.bits() >> 64) as u64
+}
