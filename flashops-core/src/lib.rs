@@ -5,3 +5,5 @@ pub mod clock;
 pub mod key;
 pub mod units;
 pub mod usage;
+
+pub mod estimate;
