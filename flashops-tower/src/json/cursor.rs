@@ -268,9 +268,34 @@ mod tests {
     /// Texts near JSON: pieces of it in any order.
     fn near_json() -> impl Strategy<Value = String> {
         let pieces = [
-            "{", "}", "[", "]", ",", ":", " ", "\n", "\"", "\"a\"", "\"\\n\"", "\"\\u0041\"",
-            "\\", "\"\\x\"", "\u{1}", "0", "-", "12", ".5", "1e9", "-0.5E+3", "true", "null",
-            "nul", "\"long enough for one step\"", "{\"a\":1}", "[1,2]", "é",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            " ",
+            "\n",
+            "\"",
+            "\"a\"",
+            "\"\\n\"",
+            "\"\\u0041\"",
+            "\\",
+            "\"\\x\"",
+            "\u{1}",
+            "0",
+            "-",
+            "12",
+            ".5",
+            "1e9",
+            "-0.5E+3",
+            "true",
+            "null",
+            "nul",
+            "\"long enough for one step\"",
+            "{\"a\":1}",
+            "[1,2]",
+            "é",
         ];
         proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..12)
             .prop_map(|pieces| pieces.concat())
