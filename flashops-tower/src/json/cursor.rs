@@ -203,10 +203,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
-        if !self.text[self.at..].starts_with(word) {
-            return Err(self.fault("a value is expected"));
+        for &byte in word {
+            if !self.accept(&[byte]) {
+                return Err(self.fault("a value is expected"));
+            }
         }
-        self.at += word.len();
         Ok(())
     }
 
@@ -215,11 +216,13 @@ impl<'a> Cursor<'a> {
         match self.text.get(self.at) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
             Some(b'u') => {
-                let digits = self.text.get(self.at + 1..self.at + 5);
-                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-                    return Err(self.fault("four hexadecimal digits are expected"));
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.text.get(self.at).is_some_and(u8::is_ascii_hexdigit) {
+                        return Err(self.fault("four hexadecimal digits are expected"));
+                    }
+                    self.at += 1;
                 }
-                self.at += 5;
             }
             _ => return Err(self.fault("the escape is unknown")),
         }
@@ -325,8 +328,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_only_ends_too_early_has_its_fault_at_the_end() {
+        let text = br#"{"a":[true,false,null,-0.5e+7,"x\u00e9\n"],"b":{}}"#;
+        for end in 0..text.len() {
+            let fault = Cursor::new(&text[..end]).skip().map_err(|fault| fault.at);
+            assert_eq!(fault, Err(end));
+        }
+    }
+
+    #[test]
     fn a_fault_says_where_it_is() {
         let mut cursor = Cursor::new(b"{\"a\": tru}");
-        assert_eq!(cursor.skip().map_err(|fault| fault.at), Err(6));
+        assert_eq!(cursor.skip().map_err(|fault| fault.at), Err(9));
     }
 }

@@ -79,6 +79,11 @@ pub(super) fn has_usage(payload: &[u8]) -> bool {
     false
 }
 
+/// Whether a key `usage` can be in this text at all.
+pub(super) fn mentions_usage(text: &[u8]) -> bool {
+    USAGE.find(text).is_some()
+}
+
 /// The offset of the value, if what ends at `at` is a key.
 fn value_of(payload: &[u8], at: usize) -> Option<usize> {
     let colon = after_space(payload, at);

@@ -3,7 +3,7 @@
 use memchr::memchr2;
 
 /// Splits chunks into lines. The only state is whether the last byte seen was a CR, whose LF may still come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lines {
     after_cr: bool,
 }
