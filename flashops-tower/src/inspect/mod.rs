@@ -1,0 +1,5 @@
+//! What a request asks for.
+
+mod wire_format;
+
+pub use wire_format::WireFormat;

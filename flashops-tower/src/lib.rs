@@ -1,0 +1,7 @@
+//! Token budgets, rate limits and usage metering for services in front of a language model, as tower layers.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod inspect;
+pub mod usage;
+
+mod json;
