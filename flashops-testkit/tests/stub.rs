@@ -1,4 +1,5 @@
 //! The stub provider over real sockets: what it sends, how it breaks off, and what its ledger says.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use bytes::Bytes;
 use flashops_testkit::stub::{self, Produced, StubProvider, Sums};

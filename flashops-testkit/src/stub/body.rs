@@ -147,7 +147,7 @@ impl StubBody {
     fn poll_stopped(
         &mut self,
         how: How,
-        context: &mut Context<'_>,
+        context: &Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if how == How::Hang {
             return Poll::Pending;
