@@ -117,7 +117,7 @@ fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
 impl Books {
     fn admit(&mut self, org: &str, [prompt, completion]: [u64; 2]) -> bool {
         self.requests += 1;
-        if self.requests % REFUSED_OF == 0 {
+        if self.requests.is_multiple_of(REFUSED_OF) {
             return false;
         }
         let counts = self.orgs.entry(org.to_owned()).or_default();
