@@ -275,7 +275,8 @@ mod tests {
     #[test]
     fn an_error_in_a_stream_is_an_error() {
         let mut reader = StreamReader::new(Dialect::Anthropic);
-        let error = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"x\"}}\n\n";
+        let error =
+            b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
         assert!(reader.read(error).is_err());
         assert!(
             StreamReader::new(Dialect::OpenAi)

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn every_option_is_read_in_both_spellings() {
-        let line = "--trace t.csv --url http://h:1/ --tenants 3 --stream=0.25 --cut 1 --speed=2.5 --pace 7 --seed 9 --limit 4";
+        let line = "--trace t.csv --url http://h:1/ --tenants 3 --stream=0.25 --cut 1 \
+                    --speed=2.5 --pace 7 --seed 9 --limit 4";
         let args = parsed(line).unwrap().unwrap();
         assert_eq!(
             (args.trace.as_str(), args.url.as_str(), args.tenants),

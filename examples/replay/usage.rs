@@ -112,15 +112,26 @@ mod tests {
     use super::*;
 
     const USAGE: &str = r#"{"window_seconds":null,"threshold":{"tokens":100000,"share":0.42},
-        "totals":{"requests":3,"prompt_tokens":30,"completion_tokens":6,"total_tokens":36,"estimated_requests":1,"cost":"0.1","currency":"USD"},
+        "totals":{"requests":3,
+        "prompt_tokens":30,"completion_tokens":6,"total_tokens":36,
+        "estimated_requests":1,"cost":"0.1","currency":"USD"},
         "by":[
-        {"org":"t0","user":"u0","model":"a","route":"/v1/messages","requests":1,"prompt_tokens":10,"completion_tokens":2,"total_tokens":12,"estimated_requests":0,"cost":null,"currency":null},
-        {"org":"t0","user":"u0","model":"b","route":"/v1/chat/completions","requests":1,"prompt_tokens":11,"completion_tokens":3,"total_tokens":14,"estimated_requests":1,"cost":null,"currency":null},
-        {"org":"t1","user":"u1","model":"b","route":"/v1/chat/completions","requests":1,"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"estimated_requests":0,"cost":null,"currency":null}],
+        {"org":"t0","user":"u0","model":"a","route":"/v1/messages","requests":1,
+        "prompt_tokens":10,"completion_tokens":2,"total_tokens":12,
+        "estimated_requests":0,"cost":null,"currency":null},
+        {"org":"t0","user":"u0","model":"b","route":"/v1/chat/completions","requests":1,
+        "prompt_tokens":11,"completion_tokens":3,"total_tokens":14,
+        "estimated_requests":1,"cost":null,"currency":null},
+        {"org":"t1","user":"u1","model":"b","route":"/v1/chat/completions","requests":1,
+        "prompt_tokens":9,"completion_tokens":1,"total_tokens":10,
+        "estimated_requests":0,"cost":null,"currency":null}],
         "limits":[
-        {"name":"org-tokens","scope":"org","key":"t0","resource":"tokens","amount":5,"used":2,"held":7,"remaining":3,"reset_seconds":12.3},
-        {"name":"org-cost","scope":"org","key":"t0","resource":"cost","amount":"5","used":"2","held":"0.00","remaining":"3","reset_seconds":1},
-        {"name":"org-tokens","scope":"org","key":"t1","resource":"tokens","amount":5,"used":2,"held":0,"remaining":3,"reset_seconds":12.3}]}"#;
+        {"name":"org-tokens","scope":"org","key":"t0","resource":"tokens",
+        "amount":5,"used":2,"held":7,"remaining":3,"reset_seconds":12.3},
+        {"name":"org-cost","scope":"org","key":"t0","resource":"cost",
+        "amount":"5","used":"2","held":"0.00","remaining":"3","reset_seconds":1},
+        {"name":"org-tokens","scope":"org","key":"t1","resource":"tokens",
+        "amount":5,"used":2,"held":0,"remaining":3,"reset_seconds":12.3}]}"#;
 
     #[test]
     fn an_organisation_is_the_sum_over_its_models_and_routes() {

@@ -51,7 +51,7 @@
 //! | `[reply N]` | the answer has at most N words |
 //! | `[cut N]` | after N words (over all choices) the connection breaks |
 //! | `[hang N]` | after N words nothing more is sent; the connection stays until the client leaves |
-//! | `[pace MS]` | waits so many milliseconds before each word; an answer that is not streamed comes after all of them |
+//! | `[pace MS]` | waits so many milliseconds before each word; an answer that is not streamed, after all waits |
 //! | `[fail 500]` | answers with this status, 400 to 599, and an error in the dialect of the format |
 //! | `[no-usage]` | leaves the usage out |
 //!

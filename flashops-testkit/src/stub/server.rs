@@ -93,7 +93,8 @@ impl StubProvider {
         self.ledger.requests()
     }
 
-    /// What was produced for each request, oldest first; of more than [`MAX_PRODUCED`](super::MAX_PRODUCED), the newest.
+    /// What was produced for each request, oldest first; of more than [`MAX_PRODUCED`](super::MAX_PRODUCED)
+    /// requests, for the newest.
     pub fn produced(&self) -> Vec<Produced> {
         self.ledger.produced()
     }

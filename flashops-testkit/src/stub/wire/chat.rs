@@ -45,7 +45,8 @@ impl ChatStream {
     pub(super) fn new(ask: Ask) -> Self {
         let with_usage = ask.include_usage && !ask.prompt.no_usage;
         let head = format!(
-            r#"{{"id":"chatcmpl-{}","object":"chat.completion.chunk","created":{CREATED},"model":{},"service_tier":"default","system_fingerprint":"fp_stub","choices":["#,
+            "{{\"id\":\"chatcmpl-{}\",\"object\":\"chat.completion.chunk\",\"created\":{CREATED},\"model\":{},\
+             \"service_tier\":\"default\",\"system_fingerprint\":\"fp_stub\",\"choices\":[",
             ask.id,
             json!(ask.model),
         );
@@ -65,7 +66,8 @@ impl ChatStream {
     fn chunk(&self, index: u64, delta: &str, finish_reason: &str) -> String {
         let Self { head, tail, .. } = self;
         format!(
-            "data: {head}{{\"index\":{index},\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish_reason}}}{tail}\n\n"
+            "data: {head}{{\"index\":{index},\"delta\":{delta},\"logprobs\":null,\
+             \"finish_reason\":{finish_reason}}}{tail}\n\n"
         )
     }
 }

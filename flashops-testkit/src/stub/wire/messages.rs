@@ -52,7 +52,8 @@ impl Stream for MessageStream {
 
     fn word(&self, n: u64) -> String {
         format!(
-            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{}\"}}}}\n\n",
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\
+             \"delta\":{{\"type\":\"text_delta\",\"text\":\"{}\"}}}}\n\n",
             word(n)
         )
     }
