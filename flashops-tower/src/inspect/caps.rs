@@ -50,10 +50,7 @@ impl CapField {
     /// Whether a provider of this format caps the whole output by this field.
     pub(super) const fn binds(self, format: WireFormat) -> bool {
         match self {
-            Self::MaxTokens => matches!(
-                format,
-                WireFormat::OpenAiChat | WireFormat::AnthropicMessages
-            ),
+            Self::MaxTokens => matches!(format, WireFormat::OpenAiChat | WireFormat::AnthropicMessages),
             Self::MaxCompletionTokens => matches!(format, WireFormat::OpenAiChat),
             Self::MaxOutputTokens => matches!(format, WireFormat::OpenAiResponses),
             Self::ThinkingBudget => false,
@@ -76,14 +73,8 @@ impl Caps {
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, field: CapField) -> Result<(), Stop> {
         let start = cursor.position();
         let value = whole_number(cursor, field.name())?;
-        let cap = Cap {
-            field,
-            value,
-            span: start..cursor.position(),
-        };
-        let repeated = InspectError::Repeated {
-            field: field.name(),
-        };
+        let cap = Cap { field, value, span: start..cursor.position() };
+        let repeated = InspectError::Repeated { field: field.name() };
         self.0.try_push(cap).map_err(|_| repeated.into())
     }
 
@@ -94,19 +85,14 @@ impl Caps {
     /// Whether the output is capped for certain: by a field that this format follows, and that is not null elsewhere.
     pub(super) fn bind(&self, format: WireFormat) -> bool {
         let number = |cap: &Cap| cap.field.binds(format) && cap.value.is_some();
-        self.0.iter().any(number)
-            && !self
-                .0
-                .iter()
-                .any(|cap| cap.value.is_none() && self.lifted_by(cap, format))
+        self.0.iter().any(number) && !self.0.iter().any(|cap| cap.value.is_none() && self.lifted_by(cap, format))
     }
 
     /// Whether this cap, which is null, leaves the output without any: no field of another name caps it. One of the same
     /// name does not help, since the null may be the one that is followed.
     pub(super) fn lifted_by(&self, null: &Cap, format: WireFormat) -> bool {
         let mut others = self.0.iter().filter(|cap| cap.field != null.field);
-        null.field.binds(format)
-            && !others.any(|cap| cap.field.binds(format) && cap.value.is_some())
+        null.field.binds(format) && !others.any(|cap| cap.field.binds(format) && cap.value.is_some())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Cap> {
@@ -115,10 +101,7 @@ impl Caps {
 }
 
 /// Reads a whole number or null.
-pub(super) fn whole_number(
-    cursor: &mut Cursor<'_>,
-    field: &'static str,
-) -> Result<Option<u64>, Stop> {
+pub(super) fn whole_number(cursor: &mut Cursor<'_>, field: &'static str) -> Result<Option<u64>, Stop> {
     let first = cursor.peek()?;
     if first == b'n' {
         cursor.skip()?;
@@ -146,7 +129,5 @@ pub(super) fn whole_number(
 /// Whether the model refuses `max_tokens` and wants `max_completion_tokens`. A provider's prefix is not looked at.
 fn reasons(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model);
-    ["o1", "o3", "o4", "gpt-5"]
-        .iter()
-        .any(|start| name.starts_with(start))
+    ["o1", "o3", "o4", "gpt-5"].iter().any(|start| name.starts_with(start))
 }

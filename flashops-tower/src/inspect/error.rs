@@ -47,9 +47,7 @@ impl InspectError {
     /// The field that is wrong, where the body is JSON: the `param` of `OpenAI`'s error objects.
     pub const fn field(&self) -> Option<&'static str> {
         match self {
-            Self::BadNumber { field, .. }
-            | Self::WrongType { field, .. }
-            | Self::Repeated { field } => Some(field),
+            Self::BadNumber { field, .. } | Self::WrongType { field, .. } | Self::Repeated { field } => Some(field),
             Self::ModelTooLong => Some("model"),
             Self::InvalidJson { .. } | Self::NotAnObject => None,
         }
@@ -70,17 +68,11 @@ impl fmt::Display for InspectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidJson { line, column, what } => {
-                write!(
-                    f,
-                    "the body is not valid JSON: {what} at line {line}, column {column}"
-                )
+                write!(f, "the body is not valid JSON: {what} at line {line}, column {column}")
             }
             Self::NotAnObject => f.write_str("the body must be a JSON object"),
             Self::BadNumber { field, what } => {
-                write!(
-                    f,
-                    "{field} {what}; it must be a whole number from 0 to {MAX_DECLARED}"
-                )
+                write!(f, "{field} {what}; it must be a whole number from 0 to {MAX_DECLARED}")
             }
             Self::WrongType { field, expected } => write!(f, "{field} must be {expected}"),
             Self::Repeated { field } => write!(f, "{field} is given more than once"),

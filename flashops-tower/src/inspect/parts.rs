@@ -2,17 +2,7 @@
 
 use crate::json::{Cursor, Fault, Text};
 
-const KEYS: [&str; 9] = [
-    "type",
-    "data",
-    "url",
-    "image_url",
-    "file_id",
-    "file_url",
-    "audio",
-    "input",
-    "source",
-];
+const KEYS: [&str; 9] = ["type", "data", "url", "image_url", "file_id", "file_url", "audio", "input", "source"];
 
 /// What is in the messages besides text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,22 +115,9 @@ impl Loose {
 
 impl Kind {
     fn of(name: Text<'_>) -> Self {
-        const IMAGES: [&str; 5] = [
-            "image",
-            "image_url",
-            "input_image",
-            "input_audio",
-            "computer_screenshot",
-        ];
-        const DOCUMENTS: [&str; 7] = [
-            "document",
-            "file",
-            "input_file",
-            "video_url",
-            "audio_url",
-            "input_video",
-            "container_upload",
-        ];
+        const IMAGES: [&str; 5] = ["image", "image_url", "input_image", "input_audio", "computer_screenshot"];
+        const DOCUMENTS: [&str; 7] =
+            ["document", "file", "input_file", "video_url", "audio_url", "input_video", "container_upload"];
         let is = |names: &[&str]| names.iter().any(|other| name.is(other));
         match () {
             () if is(&["text"]) => Self::Plain,
@@ -177,18 +154,9 @@ mod tests {
                 r#"[{"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#,
                 (1, 26, 0),
             ),
-            (
-                r#"[{"content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}]"#,
-                (1, 26, 0),
-            ),
-            (
-                r#"[{"content":[{"image_url":{"url":"https://a.b/c.png"},"type":"image_url"}]}]"#,
-                (1, 0, 0),
-            ),
-            (
-                r#"[{"content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}]"#,
-                (1, 4, 0),
-            ),
+            (r#"[{"content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}]"#, (1, 26, 0)),
+            (r#"[{"content":[{"image_url":{"url":"https://a.b/c.png"},"type":"image_url"}]}]"#, (1, 0, 0)),
+            (r#"[{"content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}]"#, (1, 4, 0)),
             (
                 r#"[{"content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAAAA"}}]}]"#,
                 (1, 6, 0),
@@ -220,31 +188,13 @@ mod tests {
     #[test]
     fn what_the_provider_keeps_is_a_reference() {
         let cases = [
-            (
-                r#"[{"content":[{"type":"input_file","file_id":"file-1"}]}]"#,
-                (1, 0, 1),
-            ),
-            (
-                r#"[{"content":[{"type":"file","file":{"file_id":"file-1"}}]}]"#,
-                (1, 0, 1),
-            ),
-            (
-                r#"[{"content":[{"type":"document","source":{"type":"file","file_id":"f"}}]}]"#,
-                (1, 0, 1),
-            ),
-            (
-                r#"[{"content":[{"type":"image","source":{"type":"file","file_id":"f"}}]}]"#,
-                (1, 0, 0),
-            ),
+            (r#"[{"content":[{"type":"input_file","file_id":"file-1"}]}]"#, (1, 0, 1)),
+            (r#"[{"content":[{"type":"file","file":{"file_id":"file-1"}}]}]"#, (1, 0, 1)),
+            (r#"[{"content":[{"type":"document","source":{"type":"file","file_id":"f"}}]}]"#, (1, 0, 1)),
+            (r#"[{"content":[{"type":"image","source":{"type":"file","file_id":"f"}}]}]"#, (1, 0, 0)),
             (r#"[{"type":"item_reference","id":"msg_1"}]"#, (0, 0, 1)),
-            (
-                r#"[{"role":"assistant","audio":{"id":"audio_1"}}]"#,
-                (0, 0, 1),
-            ),
-            (
-                r#"[{"content":[{"type":"input_image","file_id":"file-1"}]}]"#,
-                (1, 0, 0),
-            ),
+            (r#"[{"role":"assistant","audio":{"id":"audio_1"}}]"#, (0, 0, 1)),
+            (r#"[{"content":[{"type":"input_image","file_id":"file-1"}]}]"#, (1, 0, 0)),
             (r#""just text""#, (0, 0, 0)),
         ];
         for (messages, expected) in cases {

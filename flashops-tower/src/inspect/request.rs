@@ -118,10 +118,7 @@ impl Inspected {
     /// What the client says about `stream_options.include_usage`; `None` if nothing.
     pub const fn include_usage(&self) -> Option<bool> {
         match &self.scan.stream_options {
-            StreamOptions::Object {
-                include_usage: Some((_, value)),
-                ..
-            } => *value,
+            StreamOptions::Object { include_usage: Some((_, value)), .. } => *value,
             _ => None,
         }
     }
@@ -146,38 +143,14 @@ mod tests {
     #[test]
     fn the_largest_declared_cap_counts_whatever_hides_it() {
         let cases = [
-            (
-                OpenAiChat,
-                r#"{"max_tokens":1,"max_completion_tokens":900}"#,
-                Some(900),
-            ),
-            (
-                OpenAiChat,
-                r#"{"max_tokens":1,"max_output_tokens":900}"#,
-                Some(900),
-            ),
-            (
-                OpenAiChat,
-                r#"{"max_tokens":900,"max_tokens":1}"#,
-                Some(900),
-            ),
-            (
-                OpenAiChat,
-                r#"{"max_tokens":1,"max_tokens":900}"#,
-                Some(900),
-            ),
-            (
-                OpenAiChat,
-                r#"{"max_\u0074okens":900,"max_tokens":1}"#,
-                Some(900),
-            ),
+            (OpenAiChat, r#"{"max_tokens":1,"max_completion_tokens":900}"#, Some(900)),
+            (OpenAiChat, r#"{"max_tokens":1,"max_output_tokens":900}"#, Some(900)),
+            (OpenAiChat, r#"{"max_tokens":900,"max_tokens":1}"#, Some(900)),
+            (OpenAiChat, r#"{"max_tokens":1,"max_tokens":900}"#, Some(900)),
+            (OpenAiChat, r#"{"max_\u0074okens":900,"max_tokens":1}"#, Some(900)),
             (OpenAiChat, r#"{"max_tokens":0}"#, Some(0)),
             (OpenAiResponses, r#"{"max_output_tokens":900}"#, Some(900)),
-            (
-                AnthropicMessages,
-                r#"{"max_tokens":5,"thinking":{"type":"enabled","budget_tokens":900}}"#,
-                Some(900),
-            ),
+            (AnthropicMessages, r#"{"max_tokens":5,"thinking":{"type":"enabled","budget_tokens":900}}"#, Some(900)),
         ];
         for (format, body, expected) in cases {
             assert_eq!(cap(format, body), expected, "{body}");
@@ -199,13 +172,7 @@ mod tests {
         for (format, body) in cases {
             assert_eq!(cap(format, body), None, "{body}");
         }
-        assert_eq!(
-            cap(
-                OpenAiChat,
-                r#"{"max_tokens":null,"max_completion_tokens":5}"#
-            ),
-            Some(5)
-        );
+        assert_eq!(cap(OpenAiChat, r#"{"max_tokens":null,"max_completion_tokens":5}"#), Some(5));
     }
 
     #[test]
@@ -217,121 +184,55 @@ mod tests {
 
     #[test]
     fn a_number_that_is_none_is_refused_by_name() {
-        for number in [
-            "-1",
-            "-0",
-            "1.0",
-            "1e3",
-            "1E0",
-            "1000000001",
-            "99999999999999999999999",
-        ] {
+        for number in ["-1", "-0", "1.0", "1e3", "1E0", "1000000001", "99999999999999999999999"] {
             for (field, body) in [
                 ("max_tokens", format!(r#"{{"max_tokens":{number}}}"#)),
-                (
-                    "max_completion_tokens",
-                    format!(r#"{{"max_completion_tokens": {number} }}"#),
-                ),
-                (
-                    "max_output_tokens",
-                    format!(r#"{{"max_output_tokens":{number}}}"#),
-                ),
+                ("max_completion_tokens", format!(r#"{{"max_completion_tokens": {number} }}"#)),
+                ("max_output_tokens", format!(r#"{{"max_output_tokens":{number}}}"#)),
                 ("n", format!(r#"{{"n":{number}}}"#)),
-                (
-                    "thinking.budget_tokens",
-                    format!(r#"{{"thinking":{{"budget_tokens":{number}}}}}"#),
-                ),
+                ("thinking.budget_tokens", format!(r#"{{"thinking":{{"budget_tokens":{number}}}}}"#)),
             ] {
                 let error = read(OpenAiChat, &body).unwrap_err();
-                assert!(
-                    matches!(error, InspectError::BadNumber { .. }),
-                    "{body}: {error}"
-                );
+                assert!(matches!(error, InspectError::BadNumber { .. }), "{body}: {error}");
                 assert_eq!(error.field(), Some(field), "{body}");
             }
         }
         assert_eq!(
-            read(OpenAiChat, r#"{"max_tokens":-5}"#)
-                .unwrap_err()
-                .to_string(),
+            read(OpenAiChat, r#"{"max_tokens":-5}"#).unwrap_err().to_string(),
             "max_tokens is negative; it must be a whole number from 0 to 1000000000"
         );
-        assert_eq!(
-            read(OpenAiChat, r#"{"n":0}"#).unwrap_err().field(),
-            Some("n")
-        );
+        assert_eq!(read(OpenAiChat, r#"{"n":0}"#).unwrap_err().field(), Some("n"));
     }
 
     #[test]
     fn what_cannot_be_followed_is_refused_by_name() {
         let cases = [
-            (
-                r#"{"model":"a","model":"b"}"#,
-                "model is given more than once",
-            ),
+            (r#"{"model":"a","model":"b"}"#, "model is given more than once"),
             (r#"{"model":1}"#, "model must be a string"),
             (r#"{"model":"\ud800"}"#, "model must be a Unicode string"),
             (r#"{"stream":"yes"}"#, "stream must be true or false"),
-            (
-                r#"{"stream":true,"stream":false}"#,
-                "stream is given more than once",
-            ),
-            (
-                r#"{"stream_options":1}"#,
-                "stream_options must be an object",
-            ),
-            (
-                r#"{"stream_options":{},"stream_options":{}}"#,
-                "stream_options is given more than once",
-            ),
-            (
-                r#"{"stream_options":{"include_usage":1}}"#,
-                "stream_options.include_usage must be true or false",
-            ),
+            (r#"{"stream":true,"stream":false}"#, "stream is given more than once"),
+            (r#"{"stream_options":1}"#, "stream_options must be an object"),
+            (r#"{"stream_options":{},"stream_options":{}}"#, "stream_options is given more than once"),
+            (r#"{"stream_options":{"include_usage":1}}"#, "stream_options.include_usage must be true or false"),
             (r#"{"max_tokens":"5"}"#, "max_tokens must be a whole number"),
             ("[]", "the body must be a JSON object"),
             ("\"text\"", "the body must be a JSON object"),
-            (
-                "",
-                "the body is not valid JSON: the text ends too early at line 1, column 1",
-            ),
-            (
-                "{\n \"a\": }",
-                "the body is not valid JSON: a value is expected at line 2, column 7",
-            ),
-            (
-                "{} {}",
-                "the body is not valid JSON: something follows the value at line 1, column 4",
-            ),
+            ("", "the body is not valid JSON: the text ends too early at line 1, column 1"),
+            ("{\n \"a\": }", "the body is not valid JSON: a value is expected at line 2, column 7"),
+            ("{} {}", "the body is not valid JSON: something follows the value at line 1, column 4"),
         ];
         for (body, text) in cases {
-            assert_eq!(
-                read(OpenAiChat, body).unwrap_err().to_string(),
-                text,
-                "{body}"
-            );
+            assert_eq!(read(OpenAiChat, body).unwrap_err().to_string(), text, "{body}");
         }
         let many = format!("{{{}\"n\":1}}", r#""max_tokens":1,"#.repeat(9));
-        assert_eq!(
-            read(OpenAiChat, &many).unwrap_err(),
-            InspectError::Repeated {
-                field: "max_tokens"
-            }
-        );
+        assert_eq!(read(OpenAiChat, &many).unwrap_err(), InspectError::Repeated { field: "max_tokens" });
     }
 
     #[test]
     fn a_body_that_is_not_utf_8_is_refused() {
-        let error =
-            Inspected::read(OpenAiChat, Bytes::from_static(b"{\"a\":\"\xFF\"}")).unwrap_err();
-        assert_eq!(
-            error,
-            InspectError::InvalidJson {
-                line: 1,
-                column: 7,
-                what: "the text is not UTF-8"
-            }
-        );
+        let error = Inspected::read(OpenAiChat, Bytes::from_static(b"{\"a\":\"\xFF\"}")).unwrap_err();
+        assert_eq!(error, InspectError::InvalidJson { line: 1, column: 7, what: "the text is not UTF-8" });
     }
 
     #[test]
@@ -340,10 +241,7 @@ mod tests {
         assert_eq!(model(r"gpt\u002d4o").unwrap().model(), Some("gpt-4o"));
         assert_eq!(model("").unwrap().model(), Some(""));
         assert!(model(&"m".repeat(MAX_MODEL_NAME)).is_ok());
-        assert_eq!(
-            model(&"m".repeat(MAX_MODEL_NAME + 1)).unwrap_err(),
-            InspectError::ModelTooLong
-        );
+        assert_eq!(model(&"m".repeat(MAX_MODEL_NAME + 1)).unwrap_err(), InspectError::ModelTooLong);
         assert_eq!(read(OpenAiChat, r#"{"model":null}"#).unwrap().model(), None);
     }
 
@@ -354,10 +252,7 @@ mod tests {
         assert_eq!(tokens(OpenAiChat, body), body.len() as u64);
         let tools = r#"{"tools":[{"name":"f"},{"type":"web_search_20250305"}]}"#;
         assert_eq!(tokens(OpenAiChat, tools), tools.len() as u64);
-        assert_eq!(
-            tokens(AnthropicMessages, tools),
-            tools.len() as u64 + 2 * ANTHROPIC_TOOL_PROMPT
-        );
+        assert_eq!(tokens(AnthropicMessages, tools), tools.len() as u64 + 2 * ANTHROPIC_TOOL_PROMPT);
     }
 
     #[test]
@@ -366,14 +261,8 @@ mod tests {
         assert_eq!(asked("{}"), None);
         assert_eq!(asked(r#"{"stream_options":null}"#), None);
         assert_eq!(asked(r#"{"stream_options":{"include_usage":null}}"#), None);
-        assert_eq!(
-            asked(r#"{"stream_options":{"x":1,"include_usage":false}}"#),
-            Some(false)
-        );
-        assert_eq!(
-            asked(r#"{"stream_options":{"include_usage":true}}"#),
-            Some(true)
-        );
+        assert_eq!(asked(r#"{"stream_options":{"x":1,"include_usage":false}}"#), Some(false));
+        assert_eq!(asked(r#"{"stream_options":{"include_usage":true}}"#), Some(true));
     }
 
     proptest! {

@@ -27,9 +27,7 @@ impl Inspected {
     /// Whether [`Rewrite::include_usage`] changes this request, so that the answer needs
     /// [`HideUsage`](crate::usage::HideUsage).
     pub fn lacks_usage(&self) -> bool {
-        self.format() == WireFormat::OpenAiChat
-            && self.stream()
-            && self.include_usage() != Some(true)
+        self.format() == WireFormat::OpenAiChat && self.stream() && self.include_usage() != Some(true)
     }
 
     /// The body with these changes and no other; the same bytes, not copied, if there is nothing to change.
@@ -80,10 +78,7 @@ impl Inspected {
         match &self.scan.stream_options {
             StreamOptions::Absent => self.scan.members.member("stream_options", ASKED),
             StreamOptions::Null(span) => (span.clone(), ASKED.to_owned()),
-            StreamOptions::Object {
-                members,
-                include_usage,
-            } => match include_usage {
+            StreamOptions::Object { members, include_usage } => match include_usage {
                 Some((span, _)) => (span.clone(), "true".to_owned()),
                 None => members.member("include_usage", "true"),
             },
@@ -126,21 +121,14 @@ mod tests {
     }
 
     fn capped(format: WireFormat, body: &str, most: u64) -> String {
-        let wanted = Rewrite {
-            output_cap: Some(Tokens::saturating(most)),
-            include_usage: false,
-        };
+        let wanted = Rewrite { output_cap: Some(Tokens::saturating(most)), include_usage: false };
         String::from_utf8(read(format, body).rewrite(wanted).to_vec()).unwrap()
     }
 
     #[test]
     fn every_declared_cap_is_brought_down_where_it_stands() {
         let cases = [
-            (
-                OpenAiChat,
-                r#"{ "max_tokens" : 9000  }"#,
-                r#"{ "max_tokens" : 500  }"#,
-            ),
+            (OpenAiChat, r#"{ "max_tokens" : 9000  }"#, r#"{ "max_tokens" : 500  }"#),
             (
                 OpenAiChat,
                 r#"{"max_tokens":9,"max_completion_tokens":900}"#,
@@ -151,21 +139,13 @@ mod tests {
                 r#"{"max_tokens":800,"x":1e2,"max_tokens":900}"#,
                 r#"{"max_tokens":500,"x":1e2,"max_tokens":500}"#,
             ),
-            (
-                OpenAiChat,
-                r#"{"max_tokens":7,"max_tokens":null}"#,
-                r#"{"max_tokens":7,"max_tokens":500}"#,
-            ),
+            (OpenAiChat, r#"{"max_tokens":7,"max_tokens":null}"#, r#"{"max_tokens":7,"max_tokens":500}"#),
             (
                 OpenAiChat,
                 r#"{"max_tokens":null,"max_completion_tokens":7}"#,
                 r#"{"max_tokens":null,"max_completion_tokens":7}"#,
             ),
-            (
-                OpenAiChat,
-                r#"{"max_\u0074okens":900}"#,
-                r#"{"max_\u0074okens":500}"#,
-            ),
+            (OpenAiChat, r#"{"max_\u0074okens":900}"#, r#"{"max_\u0074okens":500}"#),
             (
                 AnthropicMessages,
                 r#"{"max_tokens":900,"thinking":{"budget_tokens":800}}"#,
@@ -182,41 +162,13 @@ mod tests {
         let cases = [
             (OpenAiChat, "{}", r#"{"max_tokens":500}"#),
             (OpenAiChat, "{ }", r#"{"max_tokens":500 }"#),
-            (
-                OpenAiChat,
-                "{\"a\": 1\n}",
-                "{\"a\": 1,\"max_tokens\":500\n}",
-            ),
-            (
-                OpenAiChat,
-                r#"{"max_tokens":null}"#,
-                r#"{"max_tokens":500}"#,
-            ),
-            (
-                OpenAiChat,
-                r#"{"max_output_tokens":7}"#,
-                r#"{"max_output_tokens":7,"max_tokens":500}"#,
-            ),
-            (
-                OpenAiChat,
-                r#"{"model":"o3-mini"}"#,
-                r#"{"model":"o3-mini","max_completion_tokens":500}"#,
-            ),
-            (
-                OpenAiChat,
-                r#"{"model":"openai/gpt-5"}"#,
-                r#"{"model":"openai/gpt-5","max_completion_tokens":500}"#,
-            ),
-            (
-                OpenAiResponses,
-                r#"{"max_tokens":7}"#,
-                r#"{"max_tokens":7,"max_output_tokens":500}"#,
-            ),
-            (
-                AnthropicMessages,
-                r#"{"thinking":{}}"#,
-                r#"{"thinking":{},"max_tokens":500}"#,
-            ),
+            (OpenAiChat, "{\"a\": 1\n}", "{\"a\": 1,\"max_tokens\":500\n}"),
+            (OpenAiChat, r#"{"max_tokens":null}"#, r#"{"max_tokens":500}"#),
+            (OpenAiChat, r#"{"max_output_tokens":7}"#, r#"{"max_output_tokens":7,"max_tokens":500}"#),
+            (OpenAiChat, r#"{"model":"o3-mini"}"#, r#"{"model":"o3-mini","max_completion_tokens":500}"#),
+            (OpenAiChat, r#"{"model":"openai/gpt-5"}"#, r#"{"model":"openai/gpt-5","max_completion_tokens":500}"#),
+            (OpenAiResponses, r#"{"max_tokens":7}"#, r#"{"max_tokens":7,"max_output_tokens":500}"#),
+            (AnthropicMessages, r#"{"thinking":{}}"#, r#"{"thinking":{},"max_tokens":500}"#),
             (OpenAiEmbeddings, r#"{"input":"a"}"#, r#"{"input":"a"}"#),
         ];
         for (format, body, expected) in cases {
@@ -227,18 +179,9 @@ mod tests {
     #[test]
     fn usage_is_asked_for_only_where_a_stream_lacks_it() {
         let cases = [
-            (
-                r#"{"stream":true}"#,
-                r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
-            ),
-            (
-                r#"{"stream":true,"stream_options":null}"#,
-                r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
-            ),
-            (
-                r#"{"stream_options":{},"stream":true}"#,
-                r#"{"stream_options":{"include_usage":true},"stream":true}"#,
-            ),
+            (r#"{"stream":true}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+            (r#"{"stream":true,"stream_options":null}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+            (r#"{"stream_options":{},"stream":true}"#, r#"{"stream_options":{"include_usage":true},"stream":true}"#),
             (
                 r#"{"stream_options":{"x":1 },"stream":true}"#,
                 r#"{"stream_options":{"x":1,"include_usage":true },"stream":true}"#,
@@ -248,18 +191,11 @@ mod tests {
                 r#"{"stream_options":{"include_usage": true},"stream":true}"#,
             ),
         ];
-        let wanted = Rewrite {
-            output_cap: None,
-            include_usage: true,
-        };
+        let wanted = Rewrite { output_cap: None, include_usage: true };
         for (body, expected) in cases {
             assert_eq!(read(OpenAiChat, body).rewrite(wanted), expected);
         }
-        for body in [
-            r#"{"stream":false}"#,
-            "{}",
-            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
-        ] {
+        for body in [r#"{"stream":false}"#, "{}", r#"{"stream":true,"stream_options":{"include_usage":true}}"#] {
             assert_eq!(read(OpenAiChat, body).rewrite(wanted), body);
         }
         for format in [OpenAiResponses, AnthropicMessages] {
@@ -269,16 +205,9 @@ mod tests {
 
     #[test]
     fn a_body_without_changes_is_the_same_memory() {
-        let body = Bytes::from_static(
-            br#"{"max_tokens":5,"stream":true,"stream_options":{"include_usage":true}}"#,
-        );
-        let wanted = Rewrite {
-            output_cap: Some(Tokens::saturating(5)),
-            include_usage: true,
-        };
-        let new = Inspected::read(OpenAiChat, body.clone())
-            .unwrap()
-            .rewrite(wanted);
+        let body = Bytes::from_static(br#"{"max_tokens":5,"stream":true,"stream_options":{"include_usage":true}}"#);
+        let wanted = Rewrite { output_cap: Some(Tokens::saturating(5)), include_usage: true };
+        let new = Inspected::read(OpenAiChat, body.clone()).unwrap().rewrite(wanted);
         assert_eq!(new.as_ptr(), body.as_ptr());
     }
 
@@ -317,10 +246,7 @@ mod tests {
                 body[name] = cap.into();
             }
         }
-        if body["thinking"]["budget_tokens"]
-            .as_u64()
-            .is_some_and(|value| value >= cap)
-        {
+        if body["thinking"]["budget_tokens"].as_u64().is_some_and(|value| value >= cap) {
             body["thinking"]["budget_tokens"] = (cap - 1).into();
         }
         let names: &[&str] = match format {
@@ -329,15 +255,8 @@ mod tests {
             _ => &["max_tokens"],
         };
         if names.iter().all(|name| body[name].is_null()) {
-            let nulls: Vec<&&str> = names
-                .iter()
-                .filter(|name| body.get(name).is_some())
-                .collect();
-            let fresh = if format == OpenAiChat && body["model"] == "o1" {
-                &names[1]
-            } else {
-                &names[0]
-            };
+            let nulls: Vec<&&str> = names.iter().filter(|name| body.get(name).is_some()).collect();
+            let fresh = if format == OpenAiChat && body["model"] == "o1" { &names[1] } else { &names[0] };
             for name in if nulls.is_empty() { vec![fresh] } else { nulls } {
                 body[*name] = cap.into();
             }

@@ -91,10 +91,7 @@ impl Scan {
     pub(super) fn body(body: &[u8]) -> Result<Self, Stop> {
         if let Err(error) = std::str::from_utf8(body) {
             let at = error.valid_up_to();
-            return Err(Stop::Json(Fault {
-                at,
-                what: "the text is not UTF-8",
-            }));
+            return Err(Stop::Json(Fault { at, what: "the text is not UTF-8" }));
         }
         let mut scan = Self::default();
         let mut cursor = Cursor::new(body);
@@ -141,10 +138,7 @@ impl Scan {
             return Ok(());
         };
         let end = start + name.raw().len();
-        let decoded = name.decode().ok_or(InspectError::WrongType {
-            field: "model",
-            expected: "a Unicode string",
-        })?;
+        let decoded = name.decode().ok_or(InspectError::WrongType { field: "model", expected: "a Unicode string" })?;
         if decoded.len() > MAX_MODEL_NAME {
             return Err(InspectError::ModelTooLong.into());
         }
@@ -167,11 +161,7 @@ impl Scan {
 
     fn choices(&mut self, cursor: &mut Cursor<'_>, field: &'static str) -> Result<(), Stop> {
         match whole_number(cursor, field)? {
-            Some(0) => Err(InspectError::BadNumber {
-                field,
-                what: "is zero",
-            }
-            .into()),
+            Some(0) => Err(InspectError::BadNumber { field, what: "is zero" }.into()),
             number => {
                 self.choices = self.choices.max(number);
                 Ok(())
@@ -234,39 +224,26 @@ impl StreamOptions {
             let start = cursor.position();
             if key.is("include_usage") {
                 let value = flag(cursor, field)?;
-                once(
-                    &mut include_usage,
-                    Some((start..cursor.position(), value)),
-                    field,
-                )?;
+                once(&mut include_usage, Some((start..cursor.position(), value)), field)?;
             } else {
                 cursor.skip()?;
             }
             members = Insert::behind_member(cursor);
             Ok(())
         })?;
-        Ok(Self::Object {
-            members,
-            include_usage,
-        })
+        Ok(Self::Object { members, include_usage })
     }
 }
 
 impl Insert {
     /// The cursor is at the brace.
     const fn behind_brace(cursor: &Cursor<'_>) -> Self {
-        Self {
-            at: cursor.position() + 1,
-            is_first: true,
-        }
+        Self { at: cursor.position() + 1, is_first: true }
     }
 
     /// The cursor is behind the value of a member.
     const fn behind_member(cursor: &Cursor<'_>) -> Self {
-        Self {
-            at: cursor.position(),
-            is_first: false,
-        }
+        Self { at: cursor.position(), is_first: false }
     }
 }
 
@@ -307,11 +284,7 @@ fn flag(cursor: &mut Cursor<'_>, field: &'static str) -> Result<Option<bool>, St
 }
 
 /// Reads a string or null.
-fn string<'a>(
-    cursor: &mut Cursor<'a>,
-    field: &'static str,
-    expected: &'static str,
-) -> Result<Option<Text<'a>>, Stop> {
+fn string<'a>(cursor: &mut Cursor<'a>, field: &'static str, expected: &'static str) -> Result<Option<Text<'a>>, Stop> {
     match cursor.peek()? {
         b'"' => Ok(Some(cursor.string()?)),
         b'n' => {
