@@ -15,3 +15,4 @@ mod account;
 pub mod store;
 pub mod budget;
 pub mod record;
+pub mod health;
