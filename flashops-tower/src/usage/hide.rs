@@ -430,6 +430,21 @@ mod tests {
     }
 
     #[test]
+    fn the_event_is_withheld_up_to_the_bound_and_passes_above_it_however_it_is_split() {
+        let frame = "data: {\"choices\":[],\"usage\":{},\"x\":\"\"}\n".len();
+        for (length, withheld) in [(MAX_EVENT - frame, true), (MAX_EVENT - frame + 1, false)] {
+            let padding = "x".repeat(length);
+            let event = sse(&[&format!(
+                "{{\"choices\":[],\"usage\":{{}},\"x\":\"{padding}\"}}"
+            )]);
+            for size in [event.len(), 65_537, MAX_EVENT] {
+                let chunks: Vec<&[u8]> = event.chunks(size).collect();
+                assert_eq!(passed(&chunks).concat().is_empty(), withheld, "{size}");
+            }
+        }
+    }
+
+    #[test]
     fn byte_by_byte_chunks_of_a_large_event_do_not_cost_its_square() {
         let mut hide = HideUsage::new();
         let event = format!("data: {{\"choices\":[],\"x\":\"{}", "y".repeat(300_000));
