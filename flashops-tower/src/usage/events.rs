@@ -4,7 +4,8 @@ use super::lines::{Field, Lines, without_bom};
 
 /// The most bytes that one event may have, with its line ends: 1 MiB.
 ///
-/// It bounds what a meter or a filter keeps of a stream. A larger event is passed on like any other; it is only not read.
+/// It bounds what a meter or a filter keeps of a stream. A larger event is passed on like any other; it is only not
+/// read.
 pub const MAX_EVENT: usize = 1 << 20;
 
 /// What a reader of events is told.
