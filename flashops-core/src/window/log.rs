@@ -102,7 +102,12 @@ impl ExactLog {
 
     /// Gives back units that were added at an instant, unless they are forgotten already.
     pub(crate) fn remove(&mut self, span: LogSpan, amount: u64, at: Tick) {
-        let stamp = span.stamp(at) as u32;
+        let stamp = span.stamp(at);
+        // Beyond this distance the lower halves repeat, and another unit would be taken for this one.
+        if stamp > self.newest || self.newest - stamp > u64::from(u32::MAX) {
+            return;
+        }
+        let stamp = stamp as u32;
         for _ in 0..amount {
             let len = usize::from(self.len);
             let Some(place) = (0..len).rev().find(|&index| self.stamp(index) == stamp) else { return };

@@ -1,0 +1,117 @@
+//! What the store in memory promises beyond the conformance suite: its bounds, its laziness, and odd histories.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flashops_core::budget::Budget;
+use flashops_core::clock::ManualClock;
+use flashops_core::key::{Key, Scope, Scopes};
+use flashops_core::limit::{Limit, LimitSet, Mode, OnExpiry, Policy, Resource, Retry, Switches, Window};
+use flashops_core::store::{
+    Admit, Admitted, Bounds, Extend, Extended, GiveBack, MemoryStore, Outcome, Refused, ReservationId, Reserve,
+    Reserved, Settle, Settled, Standing, StoreError,
+};
+use flashops_core::units::{Amounts, Tokens};
+use flashops_core::window::{Calendar, CalendarUnit};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn limit(name: &str, resource: Resource, amount: u64, window: Window) -> Limit {
+    Limit::new(name, Scope::User, resource, amount, window).unwrap()
+}
+
+fn sliding(name: &str, resource: Resource, amount: u64) -> Limit {
+    limit(name, resource, amount, Window::Sliding(MINUTE))
+}
+
+fn tokens(n: u64) -> Amounts {
+    Amounts { output: Tokens::saturating(n), ..Amounts::ONE_REQUEST }
+}
+
+/// A store, its clock, and commands with everything but what a test is about filled in.
+struct Fixture {
+    store: MemoryStore<ManualClock>,
+    clock: ManualClock,
+}
+
+impl Fixture {
+    fn new(limits: Vec<Limit>) -> Self {
+        Self::with(limits, Switches::default(), Bounds::default())
+    }
+
+    fn with(limits: Vec<Limit>, switches: Switches, bounds: Bounds) -> Self {
+        let clock = ManualClock::new();
+        let policy = Policy::new(limits).unwrap().with_switches(switches);
+        Self { store: MemoryStore::with_bounds(Arc::new(policy), clock.clone(), bounds), clock }
+    }
+
+    fn all(&self) -> LimitSet {
+        use flashops_core::store::Store;
+        self.store.policy().select(|_| true)
+    }
+
+    fn admit(&self, user: &str, requests: u64) -> Result<Admitted, flashops_core::limit::Denied> {
+        let scopes = user_scope(user);
+        self.store.admit_now(&Admit { scopes: &scopes, limits: self.all(), requests, report: true })
+    }
+
+    fn give_back(&self, user: &str, admitted: &Admitted) {
+        use flashops_core::store::Store;
+        let scopes = user_scope(user);
+        let receipt = admitted.receipt;
+        self.store.give_back(&GiveBack { scopes: &scopes, limits: self.all(), requests: 1, receipt });
+    }
+
+    fn reserve_for(
+        &self,
+        user: &str,
+        id: u128,
+        hold: Amounts,
+        checkpoint: Amounts,
+        lifetime: Duration,
+    ) -> Result<Result<Reserved, Refused>, StoreError> {
+        let (scopes, id) = (user_scope(user), ReservationId::from_bits(id));
+        let limits = self.all();
+        self.store.reserve_now(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true })
+    }
+
+    fn reserve(&self, id: u128, hold: Amounts) -> Result<Reserved, Refused> {
+        self.reserve_for("ann", id, hold, hold, HOUR).unwrap()
+    }
+
+    fn settle(&self, id: u128, used: Amounts) -> Settled {
+        self.store.settle_now(&Settle { id: ReservationId::from_bits(id), used })
+    }
+
+    fn extend(&self, id: u128, more: Amounts, lifetime: Duration) -> Extended {
+        self.store.extend_now(&Extend { id: ReservationId::from_bits(id), more, checkpoint: Amounts::ZERO, lifetime })
+    }
+
+    fn standing(&self, user: &str) -> Standing {
+        self.store.standings_now(&user_scope(user), self.all())[0]
+    }
+}
+
+fn user_scope(user: &str) -> Scopes<'_> {
+    Scopes::new().with(Key::new(Scope::User, user))
+}
+
+fn retry(answer: Result<Reserved, Refused>) -> Retry {
+    match answer {
+        Err(Refused::Denied(denied)) => denied.retry,
+        other => panic!("not denied: {other:?}"),
+    }
+}
+
+#[test]
+fn a_request_given_back_long_after_its_window_frees_nothing_in_a_later_one() {
+    let second = Window::Sliding(Duration::from_secs(1));
+    let at = Fixture::new(vec![limit("rps", Resource::Requests, 2, second)]);
+    let first = at.admit("ann", 1).unwrap();
+    // Logs keep instants in 32 bits; this is the distance at which they repeat.
+    at.clock.advance(Duration::from_nanos(1 << 32));
+    at.admit("ann", 2).unwrap();
+    at.give_back("ann", &first);
+    assert!(at.admit("ann", 1).is_err());
+}
