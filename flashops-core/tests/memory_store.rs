@@ -105,6 +105,39 @@ fn retry(answer: Result<Reserved, Refused>) -> Retry {
 }
 
 #[test]
+fn a_small_limit_that_does_not_enforce_shows_how_far_it_was_exceeded() {
+    for mode in [Mode::Warn, Mode::Shadow] {
+        let at = Fixture::new(vec![sliding("rpm", Resource::Requests, 5).with_mode(mode)]);
+        for _ in 0..12 {
+            at.admit("ann", 1).unwrap();
+        }
+        assert_eq!(at.standing("ann").used, 12, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_threshold_above_a_small_limit_fires() {
+    let limit = sliding("rpm", Resource::Requests, 5).with_mode(Mode::Warn).with_thresholds([2_000]).unwrap();
+    let at = Fixture::new(vec![limit]);
+    let fired: Vec<_> = (0..12).map(|_| at.admit("ann", 1).unwrap().crossings.len()).collect();
+    assert_eq!(fired, [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
+}
+
+#[test]
+fn debt_beyond_a_small_limit_is_kept_when_a_later_charge_is_refunded() {
+    let mut switches = Switches::default();
+    switches.on_expiry = OnExpiry::Full;
+    let at = Fixture::with(vec![sliding("tpm", Resource::Tokens, 50)], switches, Bounds::default());
+    at.reserve_for("ann", 1, tokens(20), tokens(20), Duration::from_secs(10)).unwrap().unwrap();
+    at.reserve(2, tokens(30)).unwrap();
+    at.settle(2, tokens(40));
+    at.clock.advance(Duration::from_secs(10));
+    assert_eq!(at.standing("ann").used, 60, "40 settled and 20 charged by expiry");
+    assert_eq!(at.settle(1, tokens(5)).outcome, Outcome::Late);
+    assert_eq!(at.standing("ann").used, 45);
+}
+
+#[test]
 fn a_request_given_back_long_after_its_window_frees_nothing_in_a_later_one() {
     let second = Window::Sliding(Duration::from_secs(1));
     let at = Fixture::new(vec![limit("rps", Resource::Requests, 2, second)]);

@@ -127,10 +127,17 @@ fn timing(limit: &Limit, shape: Shape, resolution: Duration, carry: CarryDebt) -
     }
 }
 
+/// A log keeps as many instants as the amount, so it is only for what never exceeds it: enforced limits on requests.
+fn fits_a_log(limit: &Limit) -> bool {
+    limit.mode() == Mode::Enforce
+        && limit.resource() == Resource::Requests
+        && (1..=LARGEST_IN_LOG).contains(&limit.amount())
+}
+
 fn strict(limit: &Limit, shape: Shape, window: Duration) -> Timing {
     let span = match shape {
         Shape::Log(shared) => shared,
-        Shape::Cells if (1..=LARGEST_IN_LOG).contains(&limit.amount()) => LogSpan::new(window, limit.amount()),
+        Shape::Cells if fits_a_log(limit) => LogSpan::new(window, limit.amount()),
         Shape::Cells | Shape::Pair => return Timing::Ring(RingSpan::new(window)),
     };
     Timing::Log { span, window: span.window(window) }

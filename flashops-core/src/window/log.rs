@@ -1,4 +1,4 @@
-//! An exact log of instants, for small amounts: one log serves every window of a key.
+//! An exact log of instants, for small amounts that are never exceeded: one log serves every window of a key.
 //!
 //! A limit of L has room for one more exactly if the L-th newest instant has left its window, so a check is one
 //! look-up. Instants are kept in 32 bits as multiples of a power of two of nanoseconds, chosen so that the longest window spans
