@@ -148,3 +148,33 @@ fn a_request_given_back_long_after_its_window_frees_nothing_in_a_later_one() {
     at.give_back("ann", &first);
     assert!(at.admit("ann", 1).is_err());
 }
+
+#[test]
+fn a_spent_lifetime_budget_is_never_also_while_others_hold_more() {
+    let at = Fixture::new(vec![limit("grant", Resource::Tokens, 100, Window::Lifetime)]);
+    at.reserve(1, tokens(40)).unwrap();
+    at.reserve(2, tokens(60)).unwrap();
+    at.settle(1, tokens(70));
+    assert_eq!(retry(at.reserve(3, tokens(50))), Retry::Never);
+}
+
+#[test]
+fn a_lifetime_budget_that_is_only_held_is_not_spent() {
+    let at = Fixture::new(vec![limit("grant", Resource::Tokens, 100, Window::Lifetime)]);
+    at.reserve(1, tokens(50)).unwrap();
+    at.settle(1, tokens(50));
+    at.reserve(2, tokens(40)).unwrap();
+    assert_eq!(retry(at.reserve(3, tokens(20))), Retry::WHILE_HELD);
+    at.settle(2, tokens(5));
+    assert!(at.reserve(3, tokens(20)).is_ok());
+}
+
+#[test]
+fn usage_that_blocks_longer_than_the_holds_beside_it_decides_the_wait() {
+    let at = Fixture::new(vec![sliding("tpm", Resource::Tokens, 100)]);
+    at.reserve(1, tokens(40)).unwrap();
+    at.reserve(2, tokens(60)).unwrap();
+    at.settle(1, tokens(90));
+    let Retry::After(wait) = retry(at.reserve(3, tokens(50))) else { panic!("time helps") };
+    assert!(wait >= MINUTE, "{wait:?}");
+}
