@@ -178,3 +178,83 @@ fn usage_that_blocks_longer_than_the_holds_beside_it_decides_the_wait() {
     let Retry::After(wait) = retry(at.reserve(3, tokens(50))) else { panic!("time helps") };
     assert!(wait >= MINUTE, "{wait:?}");
 }
+
+#[test]
+fn a_threshold_that_a_reserved_request_reaches_is_told_when_it_settles() {
+    let limit = sliding("rpm", Resource::Requests, 2).with_thresholds([1_000]).unwrap();
+    let at = Fixture::new(vec![limit]);
+    at.reserve(1, Amounts::ONE_REQUEST).unwrap();
+    at.reserve(2, Amounts::ONE_REQUEST).unwrap();
+    assert_eq!(at.settle(1, Amounts::ONE_REQUEST).crossings.len(), 1);
+    assert_eq!(at.settle(2, Amounts::ONE_REQUEST).crossings.len(), 0);
+}
+
+#[test]
+fn a_threshold_that_an_expired_hold_reaches_is_told_at_the_next_settlement() {
+    let limit = limit("grant", Resource::Tokens, 100, Window::Lifetime).with_thresholds([500]).unwrap();
+    let at = Fixture::new(vec![limit]);
+    at.reserve_for("ann", 1, tokens(60), tokens(60), MINUTE).unwrap().unwrap();
+    at.reserve(2, tokens(10)).unwrap();
+    at.clock.advance(MINUTE);
+    assert_eq!(at.standing("ann").used, 60);
+    assert_eq!(at.settle(2, tokens(1)).crossings.len(), 1);
+}
+
+#[test]
+fn a_sliding_threshold_fires_again_after_a_quiet_time_in_which_nobody_looked() {
+    let limit = sliding("tpm", Resource::Tokens, 100).with_thresholds([1_000]).unwrap();
+    let at = Fixture::new(vec![limit]);
+    at.reserve(1, tokens(50)).unwrap();
+    at.reserve(2, tokens(50)).unwrap();
+    assert_eq!(at.settle(1, tokens(100)).crossings.len(), 1);
+    at.clock.advance(3 * MINUTE);
+    assert_eq!(at.settle(2, tokens(100)).crossings.len(), 1);
+}
+
+#[test]
+fn a_limit_of_zero_reaches_no_threshold_before_anything_is_used() {
+    let limit = sliding("tpm", Resource::Tokens, 0).with_mode(Mode::Shadow).with_thresholds([800]).unwrap();
+    let at = Fixture::new(vec![limit]);
+    at.reserve(1, tokens(9)).unwrap();
+    at.reserve(2, tokens(9)).unwrap();
+    assert_eq!(at.settle(1, Amounts::ONE_REQUEST).crossings.len(), 0);
+    assert_eq!(at.settle(2, tokens(1)).crossings.len(), 1);
+}
+
+#[test]
+fn a_key_whose_threshold_fired_goes_when_its_period_has_passed() {
+    let days = Window::Calendar(Calendar::new(CalendarUnit::Day, "UTC", None).unwrap());
+    let limit = limit("daily", Resource::Requests, 1, days).with_thresholds([1_000]).unwrap();
+    let at = Fixture::new(vec![limit]);
+    for i in 0..1_000 {
+        assert_eq!(at.admit(&i.to_string(), 1).unwrap().crossings.len(), 1);
+    }
+    at.clock.advance(Duration::from_secs(2 * 86_400));
+    for _ in 0..200_000 {
+        let _refused = at.admit("ann", 1);
+    }
+    for i in 0..40_000 {
+        let _admitted = at.admit(&format!("new-{i}"), 0);
+    }
+    assert!(at.store.stats().keys < 500, "{:?}", at.store.stats());
+}
+
+#[test]
+fn a_lifetime_threshold_fires_once_even_if_all_was_refunded_and_the_key_went() {
+    let limit = limit("grant", Resource::Tokens, 100, Window::Lifetime).with_thresholds([500]).unwrap();
+    let mut switches = Switches::default();
+    switches.on_expiry = OnExpiry::Full;
+    let at = Fixture::with(vec![limit], switches, Bounds::default());
+    at.reserve_for("ann", 1, tokens(60), tokens(60), MINUTE).unwrap().unwrap();
+    at.reserve(2, tokens(10)).unwrap();
+    at.clock.advance(MINUTE);
+    assert_eq!(at.standing("ann").used, 60);
+    assert_eq!(at.settle(2, tokens(0)).crossings.len(), 1);
+    assert_eq!(at.settle(1, Amounts::ONE_REQUEST).outcome, Outcome::Late);
+    assert_eq!(at.standing("ann").used, 0);
+    for _ in 0..2_000 {
+        at.standing("ann");
+    }
+    at.reserve(3, tokens(60)).unwrap();
+    assert_eq!(at.settle(3, tokens(60)).crossings.len(), 0);
+}

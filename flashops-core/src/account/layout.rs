@@ -57,6 +57,14 @@ pub(crate) enum Timing {
     Ring(RingSpan),
 }
 
+impl Rule {
+    /// The usage at which a threshold is reached: never nothing.
+    pub(crate) fn level(&self, threshold: Threshold) -> u64 {
+        let level = (u128::from(self.amount) * u128::from(threshold)).div_ceil(1000);
+        u64::try_from(level).unwrap_or(u64::MAX).max(1)
+    }
+}
+
 impl Layout {
     /// The layout of a scope under a policy, for a clock that may lag by `resolution`.
     pub(crate) fn new(policy: &Policy, scope: Scope, resolution: Duration) -> Self {

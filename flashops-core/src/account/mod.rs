@@ -288,9 +288,7 @@ impl Account {
                 (None, None) => Once::Ever,
             };
             for (alarm, &threshold) in cell.alarms.iter_mut().zip(&rule.thresholds) {
-                let level = (u128::from(rule.amount) * u128::from(threshold)).div_ceil(1000);
-                let level = u64::try_from(level).unwrap_or(u64::MAX);
-                if alarm.fires(used, level, once) {
+                if alarm.fires(used, rule.level(threshold), once) {
                     found.push(Crossing { limit: rule.index, threshold, used });
                 }
             }

@@ -130,7 +130,12 @@ impl<C: Clock> MemoryStore<C> {
         if !fit(&mut locked, limits, &asked, now) {
             return Err(self.refuse(locked, command, limits, now));
         }
-        Ok(take(&mut locked, limits, &asked, now, command.report))
+        let mut admitted = take(&mut locked, limits, &asked, now, command.report);
+        for one in &mut locked {
+            let layout = &one.table.layout;
+            one.account_or_new(now).crossings(layout, limits, now, &mut admitted.crossings);
+        }
+        Ok(admitted)
     }
 
     /// The answer again that the only key of a request got before, if nothing can have changed it.
@@ -264,7 +269,7 @@ impl<C: Clock> MemoryStore<C> {
                 if record.expired.is_none() && record.deadline <= now.tick {
                     self.charge_expired(record, now);
                 }
-                let outcome = self.apply(record, &command.used, now, &mut crossings);
+                let outcome = self.apply(record, &command.used, now, Some(&mut crossings));
                 self.records.close(&mut shard, command.id, command.used);
                 outcome
             }
@@ -272,7 +277,8 @@ impl<C: Clock> MemoryStore<C> {
         Settled { outcome, crossings }
     }
 
-    fn apply(&self, record: &Record, used: &Amounts, now: Moment, crossings: &mut Crossings) -> Outcome {
+    /// Puts what was used in place of the hold, or of what expiry charged. Thresholds fire only where somebody is told.
+    fn apply(&self, record: &Record, used: &Amounts, now: Moment, mut crossings: Option<&mut Crossings>) -> Outcome {
         let mut locked = self.lock_recorded(record, now);
         for one in &mut locked {
             let layout = &one.table.layout;
@@ -283,7 +289,9 @@ impl<C: Clock> MemoryStore<C> {
                     account.correct(layout, record.limits, (&charged, at), used, record.admitted, now)
                 }
             }
-            account.crossings(layout, record.limits, now, crossings);
+            if let Some(crossings) = &mut crossings {
+                account.crossings(layout, record.limits, now, crossings);
+            }
             one.shard.refusal.forget(one.key());
         }
         if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
@@ -307,7 +315,7 @@ impl<C: Clock> MemoryStore<C> {
             OnExpiry::Release => Amounts { requests: record.held.requests, ..Amounts::ZERO },
         };
         let kept = Amounts { requests: record.held.requests, ..charged };
-        self.apply(record, &kept, now, &mut Crossings::new());
+        self.apply(record, &kept, now, None);
         record.expired = Some((charged, now));
         record.deadline = now.tick.after(switches.max_lifetime);
     }
@@ -409,7 +417,6 @@ fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Mo
         let layout = &one.table.layout;
         let account = one.account_or_new(now);
         account.hold(layout, limits, amounts, now);
-        account.crossings(layout, limits, now, &mut admitted.crossings);
         if report {
             let standings = &mut admitted.standings;
             account.standings(layout, limits, now, |standing| {
