@@ -258,3 +258,27 @@ fn a_lifetime_threshold_fires_once_even_if_all_was_refunded_and_the_key_went() {
     at.reserve(3, tokens(60)).unwrap();
     assert_eq!(at.settle(3, tokens(60)).crossings.len(), 0);
 }
+
+#[test]
+fn a_late_void_gives_the_request_back_whatever_the_checkpoint_was() {
+    let at = Fixture::new(vec![sliding("rpm", Resource::Requests, 100)]);
+    at.reserve_for("ann", 1, tokens(5), Amounts::ZERO, Duration::from_secs(5)).unwrap().unwrap();
+    at.clock.advance(Duration::from_secs(5));
+    assert_eq!(at.standing("ann").used, 1);
+    assert_eq!(at.settle(1, Amounts::ZERO).outcome, Outcome::Late);
+    assert_eq!(at.standing("ann").used, 0);
+}
+
+#[test]
+fn a_dispatched_guard_that_is_dropped_keeps_its_request_also_with_an_empty_checkpoint() {
+    let policy = Policy::new(vec![sliding("rpm", Resource::Requests, 100)]).unwrap();
+    let budget = Budget::in_memory(policy, ManualClock::new());
+    let scopes = user_scope("ann");
+    let all = budget.policy().select(|_| true);
+    let mut guard = budget.try_reserve(&scopes, all, Amounts::ONE_REQUEST, Amounts::ZERO).unwrap();
+    guard.dispatched();
+    drop(guard);
+    assert_eq!(budget.store().standings_now(&scopes, all)[0].used, 1);
+    drop(budget.try_reserve(&scopes, all, Amounts::ONE_REQUEST, Amounts::ZERO).unwrap());
+    assert_eq!(budget.store().standings_now(&scopes, all)[0].used, 1);
+}

@@ -316,7 +316,7 @@ impl<C: Clock> MemoryStore<C> {
         };
         let kept = Amounts { requests: record.held.requests, ..charged };
         self.apply(record, &kept, now, None);
-        record.expired = Some((charged, now));
+        record.expired = Some((kept, now));
         record.deadline = now.tick.after(switches.max_lifetime);
     }
 
