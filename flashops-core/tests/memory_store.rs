@@ -270,6 +270,66 @@ fn a_late_void_gives_the_request_back_whatever_the_checkpoint_was() {
 }
 
 #[test]
+fn a_store_full_of_expired_holds_makes_room() {
+    let mut bounds = Bounds::default();
+    bounds.max_reservations = 3;
+    let mut switches = Switches::default();
+    switches.max_lifetime = MINUTE;
+    let at = Fixture::with(vec![limit("grant", Resource::Tokens, 100, Window::Lifetime)], switches, bounds);
+    for id in 0..3 {
+        at.reserve_for("ann", id, tokens(1), tokens(0), MINUTE).unwrap().unwrap();
+    }
+    let full = at.reserve_for("ann", 9, tokens(1), tokens(0), MINUTE);
+    assert!(matches!(full, Err(StoreError::Full)));
+    at.clock.advance(MINUTE);
+    let _still_full = at.reserve_for("ann", 9, tokens(1), tokens(0), MINUTE);
+    at.clock.advance(MINUTE);
+    assert!(at.reserve_for("ann", 9, tokens(1), tokens(0), MINUTE).is_ok(), "the three are forgotten");
+}
+
+#[test]
+fn a_hold_whose_lifetime_was_shortened_expires_then() {
+    let at = Fixture::new(vec![sliding("tpm", Resource::Tokens, 100)]);
+    at.reserve_for("ann", 1, tokens(100), tokens(0), HOUR).unwrap().unwrap();
+    assert_eq!(at.extend(1, Amounts::ZERO, MINUTE), Extended::Held);
+    at.clock.advance(MINUTE);
+    assert_eq!(at.standing("ann").held, 0);
+    assert!(at.reserve(2, tokens(100)).is_ok());
+}
+
+#[test]
+fn a_top_up_that_only_expired_holds_stand_against_is_held() {
+    let at = Fixture::new(vec![sliding("tpm", Resource::Tokens, 100)]);
+    at.reserve_for("ann", 1, tokens(90), tokens(0), MINUTE).unwrap().unwrap();
+    at.reserve(2, tokens(10)).unwrap();
+    at.clock.advance(MINUTE);
+    assert_eq!(at.extend(2, tokens(50), HOUR), Extended::Held);
+}
+
+#[test]
+fn a_top_up_into_the_shared_account_is_released_there() {
+    let mut bounds = Bounds::default();
+    bounds.max_keys = 16;
+    let at = Fixture::with(vec![sliding("tpm", Resource::Tokens, 1_000)], Switches::default(), bounds);
+    // It holds nothing yet, so that its account can go while the reservation lives.
+    at.reserve(1, Amounts::ONE_REQUEST).unwrap();
+    for user in 0..2_000 {
+        let _some_fit = at.reserve_for(&format!("u{user}"), 1_000 + user, tokens(1), tokens(0), HOUR);
+    }
+    assert_eq!(at.extend(1, tokens(900), HOUR), Extended::Held);
+    at.settle(1, Amounts::ONE_REQUEST);
+    for user in 0..2_000 {
+        at.settle(1_000 + user, tokens(0));
+    }
+    at.clock.advance(2 * MINUTE);
+    for user in 0..200 {
+        let fits = at.reserve_for(&format!("v{user}"), 9_000 + user, tokens(900), tokens(0), HOUR).unwrap();
+        assert!(fits.is_ok(), "v{user}: {fits:?}");
+        at.settle(9_000 + user, Amounts::ONE_REQUEST);
+    }
+}
+
+#[test]
 fn a_dispatched_guard_that_is_dropped_keeps_its_request_also_with_an_empty_checkpoint() {
     let policy = Policy::new(vec![sliding("rpm", Resource::Requests, 100)]).unwrap();
     let budget = Budget::in_memory(policy, ManualClock::new());

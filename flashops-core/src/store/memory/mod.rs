@@ -1,5 +1,6 @@
 //! The store in this process.
 
+mod next_deadline;
 mod records;
 mod refusal;
 mod table;
@@ -183,12 +184,10 @@ impl<C: Clock> MemoryStore<C> {
     /// [`StoreError::Full`].
     pub fn reserve_now(&self, command: &Reserve<'_>) -> Result<Result<Reserved, Refused>, StoreError> {
         let now = self.moment();
-        match self.try_reserve(command, now)? {
-            Err(Refused::Denied(denied)) => {
-                // Holds past their deadline may be all that is in the way.
-                if self.expire(now) { self.try_reserve(command, now) } else { Ok(Err(Refused::Denied(denied))) }
-            }
-            answer => Ok(answer),
+        match self.try_reserve(command, now) {
+            // Holds past their deadline may be all that is in the way.
+            Err(StoreError::Full) | Ok(Err(Refused::Denied(_))) if self.expire(now) => self.try_reserve(command, now),
+            answer => answer,
         }
     }
 
@@ -227,6 +226,13 @@ impl<C: Clock> MemoryStore<C> {
     /// Holds more: [`Store::extend`] without a future around it.
     pub fn extend_now(&self, command: &Extend) -> Extended {
         let now = self.moment();
+        match self.try_extend(command, now) {
+            Extended::Denied(_) if self.expire(now) => self.try_extend(command, now),
+            answer => answer,
+        }
+    }
+
+    fn try_extend(&self, command: &Extend, now: Moment) -> Extended {
         let mut shard = self.records.lock(command.id);
         let deadline = now.tick.after(command.lifetime);
         let extended = match shard.state(command.id) {
@@ -237,7 +243,7 @@ impl<C: Clock> MemoryStore<C> {
             }
             _ => return Extended::NotHeld,
         };
-        shard.postpone(command.id, deadline);
+        self.records.postpone(&mut shard, command.id, deadline);
         extended
     }
 
@@ -251,6 +257,10 @@ impl<C: Clock> MemoryStore<C> {
         for one in &mut locked {
             let layout = &one.table.layout;
             one.account_or_new(now).top_up(layout, limits, &more);
+        }
+        // An account in which nothing was held may have gone, and its place too.
+        for (account, one) in record.accounts.iter_mut().zip(&locked) {
+            account.2 = one.is_overflow();
         }
         record.held = record.held.saturating_add(more);
         Extended::Held
@@ -297,14 +307,9 @@ impl<C: Clock> MemoryStore<C> {
         if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
     }
 
-    /// Charges holds whose deadline has passed; says whether there may have been any.
+    /// Charges holds whose deadline has passed, and forgets those that were charged long ago; says whether there were any.
     fn expire(&self, now: Moment) -> bool {
-        let mut any = false;
-        self.records.expire(now.tick, EXPIRED_PER_CALL, |record| {
-            self.charge_expired(record, now);
-            any = true;
-        });
-        any
+        self.records.expire(now.tick, EXPIRED_PER_CALL, |record| self.charge_expired(record, now)) > 0
     }
 
     fn charge_expired(&self, record: &mut Record, now: Moment) {
