@@ -316,6 +316,10 @@ fn a_top_up_into_the_shared_account_is_released_there() {
     }
     assert_eq!(at.extend(1, tokens(500), HOUR), Extended::Held);
     at.settle(1, Amounts::ONE_REQUEST);
+    // Whoever comes now takes the place that became free; whoever comes then shares.
+    for user in 0..200 {
+        at.reserve_for(&format!("t{user}"), 8_000 + user, tokens(1), tokens(0), HOUR).unwrap().unwrap();
+    }
     for user in 0..200 {
         let fits = at.reserve_for(&format!("v{user}"), 9_000 + user, tokens(700), tokens(0), HOUR).unwrap();
         assert!(fits.is_ok(), "v{user}: {fits:?}");

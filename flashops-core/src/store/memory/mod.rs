@@ -296,7 +296,7 @@ impl<C: Clock> MemoryStore<C> {
             match record.expired {
                 None => account.settle(layout, record.limits, &record.held, used, record.admitted, now),
                 Some((charged, at)) => {
-                    account.correct(layout, record.limits, (&charged, at), used, record.admitted, now)
+                    account.correct(layout, record.limits, (&charged, at), used, record.admitted, now);
                 }
             }
             if let Some(crossings) = &mut crossings {

@@ -101,7 +101,9 @@ mod loom_tests {
 
     #[test]
     fn loom_two_searches_at_once_overlook_nothing() {
-        loom::model(|| {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
             let shards = shards();
             let search = {
                 let shards = Arc::clone(&shards);
