@@ -38,7 +38,14 @@ use crate::json::{Cursor, Fault};
 /// Up to here an unfinished event is looked at with each chunk; above, each time that it has doubled.
 const LOOK_ALWAYS: usize = 4_096;
 
-/// The filter. See the [module docs](self) for what it withholds.
+/// A filter that withholds the usage event of a chat stream, for a client that did not ask for it.
+///
+/// It withholds each event with empty `choices` and a `usage` that is not null, and the blank line that ends it; every
+/// other byte passes unchanged and in order. It keeps back at most one unfinished event of at most [`MAX_EVENT`] bytes, and
+/// only while that can still be the one. The member `"usage":null` of the other events stays.
+///
+/// Use it where [`Inspected::lacks_usage`](crate::inspect::Inspected::lacks_usage) held and the request was rewritten.
+/// Give each chunk to [`HideUsage::push`], and call [`HideUsage::finish`] at the end of the stream or at an error.
 #[derive(Debug, Default)]
 pub struct HideUsage {
     lines: Lines,

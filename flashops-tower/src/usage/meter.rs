@@ -452,7 +452,7 @@ mod tests {
             let last = values.filter_map(|value| {
                 let usage = [&value["usage"], &value["response"]["usage"], &value["message"]["usage"]];
                 usage.into_iter().find(|usage| usage.is_object()).cloned()
-            }).last();
+            }).next_back();
             prop_assert_eq!(meter.usage().quality == Quality::Absent, last.is_none());
             if let Some(total) = last.as_ref().and_then(|usage| usage["total_tokens"].as_u64()) {
                 prop_assert_eq!(meter.usage().total().get(), total);
