@@ -214,7 +214,8 @@ proptest! {
             step.tell(&tally, at(SECOND));
         }
         let report = all(&tally);
-        for (place, dimension) in [Dimension::Org, Dimension::User, Dimension::Model, Dimension::Route].into_iter().enumerate() {
+        let dimensions = [Dimension::Org, Dimension::User, Dimension::Model, Dimension::Route];
+        for (place, dimension) in dimensions.into_iter().enumerate() {
             let mut by_name: BTreeMap<String, Vec<[u64; 12]>> = BTreeMap::new();
             for group in report.grouped(dimension) {
                 by_name.entry(group.name.to_string()).or_default().push(numbers(&group.totals));
