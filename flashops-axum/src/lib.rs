@@ -5,4 +5,5 @@
 
 pub mod extract;
 pub mod handler;
+pub mod peer;
 pub mod response;

@@ -31,4 +31,4 @@ mod health;
 mod usage;
 
 pub use health::{health, liveness, readiness};
-pub use usage::{UsageQuery, UsageReport, usage};
+pub use usage::{SeesAll, UsageQuery, UsageReport, usage};

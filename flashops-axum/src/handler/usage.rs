@@ -3,9 +3,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use flashops_core::budget::Budget;
 use flashops_core::caller::Caller;
 use flashops_core::key::{Key, Scope, Scopes};
@@ -44,6 +44,11 @@ impl<T: Store> fmt::Debug for UsageReport<T> {
     }
 }
 
+/// An extension of requests: whoever asks sees everybody's usage, as an [admin](Caller::is_admin) does. Set it where the
+/// network is proof enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeesAll;
+
 /// The query of the usage handler.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,10 +59,11 @@ pub struct UsageQuery {
 
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
-/// A caller sees itself; an [admin](Caller::is_admin) sees all rows, and the limits of everyone who has one.
+/// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits of everyone who has one.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
+    sees_all: Option<Extension<SeesAll>>,
     query: Result<Query<UsageQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let window = match query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h"))) {
@@ -65,13 +71,14 @@ pub async fn usage<T: Store>(
         Ok(None) | Err(_) => return bad_window(),
     };
     let now = report.budget.store().now();
-    let seen = report.tally.report(window, now, |row| caller.is_admin() || row.belongs_to(&caller));
-    let limits = report.limits(&caller, &seen).await;
+    let sees_all = caller.is_admin() || sees_all.is_some();
+    let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
+    let limits = report.limits(&caller, sees_all, &seen).await;
     let unit = report.budget.prices().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
     Json(json!({
         "window_seconds": window.map(|window| window.as_secs()),
-        "threshold": { "tokens": seen.threshold.amount, "share": thousandths(seen.threshold.share) },
+        "threshold": { "tokens": seen.threshold.amount, "share": seen.threshold.tokens as f64 / seen.threshold.amount as f64 },
         "totals": totals_json(&seen.totals, unit),
         "by": rows,
         "limits": limits,
@@ -110,11 +117,11 @@ fn bad_window() -> Response {
 
 impl<T: Store> UsageReport<T> {
     /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, seen: &Report) -> Vec<Value> {
+    async fn limits(&self, caller: &Caller, sees_all: bool, seen: &Report) -> Vec<Value> {
         let mut keys: BTreeSet<(Scope, &str)> = BTreeSet::new();
         keys.extend(caller.scopes().iter().map(|key| (key.scope(), key.text())));
         keys.insert((Scope::Global, Key::global().text()));
-        if caller.is_admin() {
+        if sees_all {
             for ReportRow { key, .. } in seen.rows.iter().filter(|row| !row.key.is_rest()) {
                 keys.extend([(Scope::User, key.user()), (Scope::Org, key.org())]);
                 keys.extend([(Scope::Model, key.model()), (Scope::Route, key.route())]);

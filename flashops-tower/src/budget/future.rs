@@ -24,7 +24,7 @@ use super::layer::{Options, Shared};
 use super::plan::Plan;
 use super::request_body::RequestBody;
 use super::route::ModelRoute;
-use super::{CaughtPanic, RequestSent};
+use super::{CallFailed, RequestSent};
 use crate::identify::Identify;
 use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
 use crate::usage::{BodyKind, Meter};
@@ -255,7 +255,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             guard.void();
             return Ok(response.map(ResponseBody::passed));
         }
-        if response.extensions().get::<CaughtPanic>().is_some() {
+        if response.extensions().get::<CallFailed>().is_some() {
             guard.settle(&Usage::absent(), Ending::Failed);
             return Ok(response.map(ResponseBody::passed));
         }

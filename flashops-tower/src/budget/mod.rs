@@ -81,5 +81,5 @@ pub use future::{OUTPUT_CAP, ResponseFuture};
 pub use layer::TokenBudgetLayer;
 pub use request_body::RequestBody;
 pub use route::ModelRoute;
-pub use sent::{AlwaysSent, CaughtPanic, RequestSent};
+pub use sent::{AlwaysSent, CallFailed, RequestSent};
 pub use service::TokenBudget;

@@ -23,8 +23,9 @@ impl<E, F: Fn(&E) -> bool> RequestSent<E> for F {
     }
 }
 
-/// An extension of responses: the inner service panicked, and somebody made this response of it.
+/// An extension of responses: the call failed after it was sent, and somebody inside made this response of it.
 ///
-/// Whoever catches panics inside of a token budget sets it, so that the call is charged like any other that failed after it was sent.
+/// Whoever turns errors into responses inside of a token budget, or catches panics there, sets it, so that the call is
+/// charged like any other that failed after it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CaughtPanic;
+pub struct CallFailed;

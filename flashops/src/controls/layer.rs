@@ -4,7 +4,7 @@ use std::fmt;
 use bytes::Bytes;
 use flashops_core::clock::Clock;
 use flashops_core::store::MemoryStore;
-use flashops_tower::budget::{CaughtPanic, TokenBudget, TokenBudgetLayer};
+use flashops_tower::budget::{CallFailed, TokenBudget, TokenBudgetLayer};
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -53,6 +53,10 @@ impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
     }
 }
 
+/// An extension of responses: the service panicked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panicked;
+
 /// Marks the response of a panic; [`Outer`] writes its body in the dialect of the route.
 #[derive(Clone, Copy, Debug)]
 pub struct MarkPanic;
@@ -63,7 +67,8 @@ impl ResponseForPanic for MarkPanic {
     fn response_for_panic(&mut self, _: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        response.extensions_mut().insert(CaughtPanic);
+        response.extensions_mut().insert(CallFailed);
+        response.extensions_mut().insert(Panicked);
         response
     }
 }

@@ -5,7 +5,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use flashops_core::clock::UnixSeconds;
 use flashops_core::store::ReservationId;
-use flashops_tower::budget::CaughtPanic;
 use flashops_tower::reject::headers::{REQUEST_ID, X_REQUEST_ID};
 use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject, RequestId};
 use http::{HeaderValue, Request, Response};
@@ -13,6 +12,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use super::layer::Panicked;
 
 /// An error of a body, whatever its type.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -84,8 +85,8 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         let id = this.id.take().expect("a future is not polled after it was ready");
-        let mut response = match response.extensions().get::<CaughtPanic>() {
-            Some(CaughtPanic) => internal_error(*this.dialect, &id),
+        let mut response = match response.extensions().get::<Panicked>() {
+            Some(Panicked) => internal_error(*this.dialect, &id),
             None => response.map(|body| body.map_err(Into::into).boxed_unsync()),
         };
         if *this.dialect == Dialect::Anthropic {
