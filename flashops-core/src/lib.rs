@@ -16,4 +16,5 @@ mod account;
 pub mod store;
 pub mod budget;
 pub mod record;
+pub mod health;
 pub mod config;

@@ -5,12 +5,12 @@
 //! occurs twice, and one that is written with escapes, which decide what a provider will bill.
 //!
 //! Edge cases: what is accepted is exactly RFC 8259, except that strings are not checked for UTF-8, and at most
-//! [`MAX_DEPTH`] levels. A surrogate without its partner is accepted as long as nobody asks for the string.
+//! 128 levels. A surrogate without its partner is accepted as long as nobody asks for the string.
 //!
 //! What this module does not do: build values, or write JSON.
 
 mod cursor;
 mod text;
 
-pub(crate) use cursor::{Cursor, Fault, MAX_DEPTH};
+pub(crate) use cursor::{Cursor, Fault};
 pub(crate) use text::Text;
