@@ -66,11 +66,11 @@
 //! A window is sliding, a number with `s`, `m`, `h`, `d` or `w` from `"1s"` to `"400d"`; by the calendar, `"hour"`,
 //! `"day"`, `"week"` or `"month"`; or `"lifetime"`.
 //!
-//! `[[route]]`, at most 256:
+//! `[[route]]`, at most 256, of which the first that matches decides:
 //!
 //! | key | value | default |
 //! | --- | --- | --- |
-//! | `path` | a path, or one pattern; used once | required |
+//! | `path` | a path, or a pattern that follows all narrower ones | required |
 //! | `dialect` | of refusals: `"openai"`, `"anthropic"`, `"problem"` | by the path |
 //! | `max_output` | the most output tokens of a request, from 1 | the model's |
 //! | `on_over` | a request for more is lowered, `"clamp"`, or refused, `"refuse"` | `"clamp"` |
@@ -98,8 +98,8 @@
 //! | `max_reservations` | held in memory, 1 to 1073741824 | 1048576 |
 //! | `on_store_error` | `"local-share-then-deny"`, `"local-then-allow"`, `"deny"`, `"allow"` | see [`OnStoreError`] |
 //! | `store_deadline` | how long a shared store may take, `"1ms"` to `"1m"` | `"25ms"` |
-//! | `threshold_tokens` | the tally's alarm, from 1 | 100000 |
-//! | `threshold_window` | over which it is counted, `"1s"` to `"400d"` | `"1h"` |
+//! | `threshold_tokens` | of an organisation, for the tally's alarm; from 1 | 100000 |
+//! | `threshold_window` | over which it is counted, `"1s"` to `"1d"` | `"1h"` |
 //!
 //! `[prices]`:
 //!

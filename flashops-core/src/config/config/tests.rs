@@ -308,10 +308,14 @@ fn keys_come_from_the_text_a_file_or_the_environment() {
     assert_eq!(user(" sk-a "), None);
 }
 
+/// A route for each of these.
+fn routes(paths: &[String]) -> String {
+    paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\n")).collect()
+}
+
 #[test]
-fn a_path_finds_the_route_that_names_it_before_any_pattern() {
-    let route = |path: &str| format!("[[route]]\npath = \"{path}\"\n");
-    let config = config(&[route("/v1/**"), route("/v1/chat"), route("/v1/*"), route("/other")].concat());
+fn the_first_route_that_has_a_path_decides() {
+    let config = config(&routes(&["/v1/chat", "/v1/*", "/v1/**", "/other"].map(str::to_owned)));
     let found = |path: &str| config.route(path).map(RouteConfig::path);
     assert_eq!(found("/v1/chat"), Some("/v1/chat"));
     assert_eq!(found("/v1/messages"), Some("/v1/*"));
@@ -459,7 +463,26 @@ fn check(result: Result<Config, ConfigError>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Every path of up to four segments of two letters or nothing.
+fn paths() -> impl Iterator<Item = String> {
+    (0..4_u32.pow(4)).map(|n| (0..4).map(|i| ["", "/", "/a", "/b"][(n as usize >> (2 * i)) & 3]).collect())
+}
+
 proptest! {
+    #[test]
+    fn a_route_is_refused_if_and_only_if_one_before_it_has_all_of_its_paths(
+        first in "(/(a|b|\\*)){1,3}(/\\*\\*)?", second in "(/(a|b|\\*)){1,3}(/\\*\\*)?",
+    ) {
+        let has = |pattern: &str| {
+            let config = config(&routes(&[pattern.to_owned()]));
+            paths().filter(|path| config.route(path).is_some()).collect::<Vec<_>>()
+        };
+        let (before, after) = (has(&first), has(&second));
+        let covered = after.iter().all(|path| before.contains(path));
+        let result = Config::from_toml(&routes(&[first, second]), &NoSources);
+        prop_assert_eq!(result.is_err(), covered);
+    }
+
     #[test]
     fn no_text_makes_the_reader_panic(text in "(?s).*") {
         check(Config::from_toml(&text, &stub()))?;
