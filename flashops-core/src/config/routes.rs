@@ -89,11 +89,12 @@ impl RouteConfig {
         &self.fallback
     }
 
-    /// Whether every path of another route is one of this.
+    /// Whether every path of another route is one of this: a pattern is matched as if it were a path.
     fn covers(&self, other: &Self) -> bool {
-        let whole = |route: &Self| route.path.ends_with("/**");
-        // A pattern is matched as if it were a path: `*` is a segment, `**` one that only a final `**` may take.
-        self.contains(&other.path) && (whole(self) || !whole(other))
+        match other.path.strip_suffix("/**") {
+            Some(start) => self.path.ends_with("/**") && self.contains(start),
+            None => self.contains(&other.path),
+        }
     }
 }
 
