@@ -94,8 +94,9 @@ mod tests {
         #[test]
         fn too_long_a_duration_is_very_long_and_never_short(number in (u64::MAX / 1_000).., unit in "(s|m|h|d|w)") {
             let most = Duration::from_millis(u64::MAX - 1_000);
-            prop_assert!(duration(&format!("{number}{unit}")).unwrap() > most);
-            prop_assert!(duration(&format!("{number}0{unit}")).unwrap() > most);
+            for text in [format!("{number}{unit}"), format!("{number}0{unit}")] {
+                prop_assert!(duration(&text).unwrap() > most);
+            }
         }
     }
 }
