@@ -76,8 +76,8 @@ fn comment(line: &str) -> Option<&str> {
     Some(text.trim_start_matches(['/', '!']).trim_start())
 }
 
-/// Whether a line has a word that is neither part of another nor all of a literal: then it is data, as "XX" + "X" is in
-/// ISO 4217.
+/// Whether a line has a word that is neither part of another one nor the whole of a literal, which is data: ISO 4217
+/// has one of them as a code.
 fn has_word(line: &str, word: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(start, _)| {

@@ -37,11 +37,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     let files = tree::files()?;
     let findings = inspect(&files);
     findings.iter().for_each(|finding| println!("{finding}"));
-    match findings.len() {
-        0 => Ok(println!("{} files are tidy", files.len())),
-        1 => Err(Failure::new("one place is not tidy")),
-        count => Err(Failure::new(format!("{count} places are not tidy"))),
+    if !findings.is_empty() {
+        return Err(Failure::new(format!("places that are not tidy: {}", findings.len())));
     }
+    println!("{} files are tidy", files.len());
+    Ok(())
 }
 
 fn inspect(all: &[TextFile]) -> Vec<Finding> {
