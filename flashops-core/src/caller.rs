@@ -21,9 +21,13 @@
 //!
 //! What this module does not do: authenticate, or read a request.
 
+mod table;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+
+pub use table::{CallerTable, KeyError};
 
 use crate::key::{Fingerprint, Key, Scope, Scopes};
 

@@ -80,8 +80,8 @@ pub enum Mode {
 /// How a sliding window counts. Calendar and lifetime windows count exactly and have no choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Sub-buckets, the oldest counted whole; an exact log where the amount is at most 64. Never more than the amount in any
-    /// interval of the window's length.
+    /// Sub-buckets, the oldest counted whole; an exact log for an enforced limit of at most 64 requests. Never more than the
+    /// amount in any interval of the window's length.
     #[default]
     Ring,
     /// Two counters, the older one weighted. Constant memory; lets through up to 1.98 times the amount in a window.
@@ -279,15 +279,14 @@ impl Limit {
         &self.thresholds
     }
 
-    /// Whether spending it is spending a budget and not exceeding a rate: calendar and lifetime windows, and sliding ones of a day or
-    /// more, of tokens or cost.
+    /// Whether exceeding it is spending a budget and not going too fast: calendar and lifetime windows, and sliding ones of
+    /// a day or more, of whatever they count.
     pub fn is_budget(&self) -> bool {
-        let long = match &self.window {
+        match &self.window {
             None => false,
             Some(Window::Sliding(length)) => *length >= Duration::from_secs(86_400),
             Some(Window::Calendar(_) | Window::Lifetime) => true,
-        };
-        long && !matches!(self.resource, Resource::Requests | Resource::Concurrency)
+        }
     }
 }
 

@@ -55,7 +55,7 @@
 //!
 //! What this module does not do: keep a durable ledger, or write logs or metrics. Those are recorders of their own.
 
-mod tally;
+pub mod tally;
 
 use std::fmt;
 use std::sync::Arc;

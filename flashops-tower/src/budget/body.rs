@@ -114,7 +114,8 @@ impl<T: Store> Metering<T> {
             }
         };
         let known_whole = ended && self.meter.is_some();
-        let whole = known_whole || complete && (ended || reported.quality == Quality::Exact || self.ending == Ending::Rejected);
+        let whole =
+            known_whole || complete && (ended || reported.quality == Quality::Exact || self.ending == Ending::Rejected);
         call.progress(Usage::estimated(Tokens::ZERO, counted));
         call.settle(&reported, if whole { self.ending } else { Ending::Cut });
     }

@@ -6,6 +6,8 @@ use http::HeaderMap;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
+use crate::reject::Refusal;
+
 pin_project! {
     /// Collects a request body, up to a bound.
     pub(super) struct Collect<B> {
@@ -26,7 +28,7 @@ pub(super) struct Collected {
 
 /// Why a request body was not collected.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Uncollected {
+pub(super) enum Uncollected {
     /// It is longer than the bound.
     TooLong,
     /// It broke off.
@@ -69,5 +71,14 @@ impl<B: Body<Data = Bytes>> Collect<B> {
             None => Bytes::new(),
         };
         Poll::Ready(Ok(Collected { data, trailers: this.trailers.take() }))
+    }
+}
+
+impl Uncollected {
+    pub(super) const fn refusal(self, most: usize) -> Refusal<'static> {
+        match self {
+            Self::TooLong => Refusal::BodyTooLarge { most: most as u64 },
+            Self::Broken => Refusal::BadRequest { message: "the body broke off", param: None },
+        }
     }
 }

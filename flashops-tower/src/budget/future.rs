@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use flashops_core::budget::{Begin, BeginError, Call, CallRequest};
 use flashops_core::caller::Caller;
+use flashops_core::estimate::Estimate;
 use flashops_core::record::Ending;
 use flashops_core::store::Store;
 use flashops_core::units::Tokens;
@@ -17,15 +18,15 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::RequestSent;
 use super::body::{Metering, ResponseBody};
 use super::collect::{Collect, Collected, Uncollected};
-use super::layer::Shared;
+use super::layer::{Options, Shared};
 use super::plan::Plan;
 use super::request_body::RequestBody;
 use super::route::ModelRoute;
+use super::{CaughtPanic, RequestSent};
 use crate::identify::Identify;
-use crate::reject::{NotDispatched, Refusal};
+use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
 use crate::usage::{BodyKind, Meter};
 
 /// The response header that names the output cap which the layer wrote into the request.
@@ -53,13 +54,13 @@ pin_project! {
         // The request body comes in.
         Collecting { #[pin] collect: Collect<B>, head: Option<(Parts, Caller)> },
         // Step 2: the store holds the estimate, or not.
-        Reserving { #[pin] begin: Begin<T>, request: Option<Request<RequestBody<B>>>, reading: Reading },
+        Reserving { #[pin] begin: Begin<T>, request: Option<Request<RequestBody<B>>>, planned: Option<Planned> },
         // Step 3: the inner service has the request; dropping the call settles it.
-        Calling { #[pin] call: F, guard: Option<Call<T>>, reading: Reading },
+        Calling { #[pin] call: F, guard: Option<Call<T>>, planned: Planned },
         // The route calls no model.
         Passing { #[pin] call: F },
         // It was refused before there was anything to wait for.
-        Refused { parts: Option<Parts>, refusal: Option<Refusal> },
+        Refused { response: Option<Response<RejectBody>> },
     }
 }
 
@@ -71,11 +72,12 @@ struct Metered<S, T: Store, I, K> {
     route: usize,
 }
 
-/// What the response must be read with.
-#[derive(Clone, Copy)]
-struct Reading {
-    hides_usage: bool,
+/// What was planned for the request, and is needed later.
+struct Planned {
+    model: Arc<str>,
+    estimate: Estimate,
     cap_written: Option<Tokens>,
+    hides_usage: bool,
 }
 
 impl<S, T, I, K, B> ResponseFuture<S, T, I, K, B>
@@ -88,10 +90,13 @@ where
     pub(super) fn metered(service: S, shared: Arc<Shared<T, I, K>>, route: usize, request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
         let state = match shared.identify.identify(&parts) {
-            Ok(caller) => {
-                State::Collecting { collect: Collect::new(body, shared.options.inspect_bytes), head: Some((parts, caller)) }
+            Ok(caller) => State::Collecting {
+                collect: Collect::new(body, shared.options.inspect_bytes),
+                head: Some((parts, caller)),
+            },
+            Err(error) => {
+                State::Refused { response: Some(shared.refuse(route, &parts, &Refusal::Unidentified(error))) }
             }
-            Err(error) => State::Refused { parts: Some(parts), refusal: Some(error.into()) },
         };
         Self { state, metered: Some(Metered { service: Some(service), shared, route }) }
     }
@@ -126,19 +131,19 @@ where
                     let (parts, caller) = head.take().expect(POLLED_AGAIN);
                     metered.reserve(parts, caller, collected)
                 }
-                StateProj::Reserving { begin, request, reading } => {
+                StateProj::Reserving { begin, request, planned } => {
                     let begun = ready!(begin.poll(cx));
-                    let request = request.take().expect(POLLED_AGAIN);
-                    metered.call(request, begun, *reading)
+                    let (request, planned) = (request.take().expect(POLLED_AGAIN), planned.take().expect(POLLED_AGAIN));
+                    metered.call(request, begun, planned)
                 }
-                StateProj::Refused { parts, refusal } => {
-                    let (parts, refusal) = (parts.take().expect(POLLED_AGAIN), refusal.take().expect(POLLED_AGAIN));
-                    return Poll::Ready(Ok(metered.refuse(&parts, &refusal)));
+                StateProj::Refused { response } => {
+                    let response = response.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refused(body.into_bytes()))));
                 }
-                StateProj::Calling { call, guard, reading } => {
+                StateProj::Calling { call, guard, planned } => {
                     let answered = ready!(call.poll(cx));
                     let guard = guard.take().expect(POLLED_AGAIN);
-                    return Poll::Ready(metered.answer(answered, guard, *reading));
+                    return Poll::Ready(metered.answer(answered, guard, planned));
                 }
                 StateProj::Passing { .. } => unreachable!("it returned above"),
             };
@@ -155,30 +160,38 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
     }
 
     /// Steps 1 and 2: estimates the request and asks for its reservation.
-    fn reserve<B, F>(&self, mut parts: Parts, caller: Caller, collected: Result<Collected, Uncollected>) -> State<T, B, F> {
-        let refused = |parts, refusal: Refusal| State::Refused { parts: Some(parts), refusal: Some(refusal) };
-        let Collected { data, trailers } = match collected {
-            Ok(collected) => collected,
-            Err(uncollected) => return refused(parts, uncollected.into_refusal(self.shared.options.inspect_bytes)),
+    fn reserve<B, F>(
+        &self,
+        mut parts: Parts,
+        caller: Caller,
+        collected: Result<Collected, Uncollected>,
+    ) -> State<T, B, F> {
+        let Options { inspect_bytes, stored, .. } = &*self.shared.options;
+        let (data, trailers) = match collected {
+            Ok(Collected { data, trailers }) => (data, trailers),
+            Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
         };
         let budget = &self.shared.budget;
-        let plan = match Plan::new(self.route(), data, budget.prices(), self.shared.options.stored) {
+        let plan = match Plan::new(self.route(), data, budget.prices(), *stored) {
             Ok(plan) => plan,
-            Err(unplanned) => return refused(parts, unplanned.into()),
+            Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
-        let limits = budget.policy().limits_on(parts.uri.path(), true);
         let begin = budget.begin(CallRequest {
             caller: caller.clone(),
             route: Arc::clone(self.route().label()),
-            model: plan.model,
+            model: Arc::clone(&plan.model),
             estimate: plan.estimate,
-            limits,
+            limits: budget.policy().limits_on(parts.uri.path(), true),
         });
         set_length(&mut parts.headers, plan.body.len());
         parts.extensions.insert(caller);
-        let reading = Reading { hides_usage: plan.hides_usage, cap_written: plan.cap_written };
         let request = Request::from_parts(parts, RequestBody::read(plan.body, trailers));
-        State::Reserving { begin, request: Some(request), reading }
+        let Plan { model, estimate, cap_written, hides_usage, .. } = plan;
+        State::Reserving {
+            begin,
+            request: Some(request),
+            planned: Some(Planned { model, estimate, cap_written, hides_usage }),
+        }
     }
 
     /// Step 3: makes the call, if it was reserved.
@@ -186,7 +199,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         &mut self,
         request: Request<RequestBody<B>>,
         begun: Result<Call<T>, BeginError>,
-        reading: Reading,
+        planned: Planned,
     ) -> State<T, B, S::Future>
     where
         S: Service<Request<RequestBody<B>>>,
@@ -195,12 +208,20 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Ok(mut guard) => {
                 let mut service = self.service.take().expect(POLLED_AGAIN);
                 guard.dispatched();
-                State::Calling { call: service.call(request), guard: Some(guard), reading }
+                State::Calling { call: service.call(request), guard: Some(guard), planned }
             }
             Err(error) => {
-                State::Refused { parts: Some(request.into_parts().0), refusal: Some(error.into()) }
+                let budget = &self.shared.budget;
+                let price = budget.prices().price(&planned.model, budget.store().now().unix);
+                let least = least(planned.estimate, price);
+                let refusal = Refusal::begin(&error, budget.policy(), Some(least), &planned.model);
+                self.refused(&request.into_parts().0, &refusal)
             }
         }
+    }
+
+    fn refused<B, F>(&self, parts: &Parts, refusal: &Refusal<'_>) -> State<T, B, F> {
+        State::Refused { response: Some(self.shared.refuse(self.route, parts, refusal)) }
     }
 
     /// Hands the call over to the response body, or ends it where there is none.
@@ -208,7 +229,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         &self,
         answered: Result<Response<R>, E>,
         guard: Call<T>,
-        reading: Reading,
+        planned: &Planned,
     ) -> Result<Response<ResponseBody<R, T>>, E>
     where
         K: RequestSent<E>,
@@ -225,26 +246,30 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
                 return Err(error);
             }
         };
-        let (policy, now) = (self.shared.budget.policy(), guard.info().started.unix);
-        self.shared.options.rejector.announce(policy, response.headers_mut(), guard.standings(), now);
-        if let Some(cap) = reading.cap_written {
+        let now = guard.info().started.unix;
+        self.shared.options.headers.apply(response.headers_mut(), guard.standings(), now);
+        if let Some(cap) = planned.cap_written {
             response.headers_mut().insert(OUTPUT_CAP, HeaderValue::from(cap.get()));
         }
         if response.extensions().get::<NotDispatched>().is_some() {
             guard.void();
             return Ok(response.map(ResponseBody::passed));
         }
-        Ok(self.meter(response, guard, reading))
+        if response.extensions().get::<CaughtPanic>().is_some() {
+            guard.settle(&Usage::absent(), Ending::Failed);
+            return Ok(response.map(ResponseBody::passed));
+        }
+        Ok(self.meter(response, guard, planned))
     }
 
-    fn meter<R>(&self, mut response: Response<R>, guard: Call<T>, reading: Reading) -> Response<ResponseBody<R, T>>
+    fn meter<R>(&self, mut response: Response<R>, guard: Call<T>, planned: &Planned) -> Response<ResponseBody<R, T>>
     where
         R: Body<Data = Bytes>,
     {
         let failed = response.status().is_client_error() || response.status().is_server_error();
         let kind = body_kind(response.headers());
         let meter = kind.map(|kind| Meter::new(self.route().format(), kind));
-        let hides = reading.hides_usage && kind == Some(BodyKind::Sse);
+        let hides = planned.hides_usage && kind == Some(BodyKind::Sse);
         if hides {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
@@ -257,11 +282,14 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             ResponseBody::metered(body, metering)
         })
     }
+}
 
-    fn refuse<R>(&self, parts: &Parts, refusal: &Refusal) -> Response<ResponseBody<R, T>> {
-        let policy = self.shared.budget.policy();
-        let response = self.shared.options.rejector.reject(policy, parts, self.route().dialect(), refusal);
-        response.map(ResponseBody::refused)
+impl<T: Store, I, K> Shared<T, I, K> {
+    fn refuse(&self, route: usize, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
+        let dialect = Dialect::of(parts.uri.path(), &parts.headers, self.options.routes[route].dialect());
+        let context = RefusalContext::new(dialect, self.budget.store().now().unix);
+        let context = context.with_request_id(RequestId::of(&parts.headers));
+        refuse(&*self.options.reject, &self.options.headers, refusal, &context)
     }
 }
 

@@ -2,15 +2,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use flashops_core::budget::Budget;
+use flashops_core::config::StoredContent;
 use flashops_core::store::Store;
 use tower_layer::Layer;
 
+use super::AlwaysSent;
 use super::route::ModelRoute;
 use super::service::TokenBudget;
-use super::{AlwaysSent, StoredContent};
 use crate::identify::Identify;
 use crate::inspect::DEFAULT_LIMIT;
-use crate::reject::Rejector;
+use crate::reject::headers::{Family, Headers};
+use crate::reject::{DefaultReject, Reject};
 
 /// Reserves before each call of a model, and settles after it. See the [module docs](super).
 pub struct TokenBudgetLayer<T: Store, I, K = AlwaysSent> {
@@ -26,10 +28,11 @@ pub(super) struct Shared<T: Store, I, K> {
 }
 
 /// What can be chosen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Options {
     pub(super) routes: Vec<ModelRoute>,
-    pub(super) rejector: Rejector,
+    pub(super) reject: Arc<dyn Reject + Send + Sync>,
+    pub(super) headers: Headers,
     pub(super) stored: StoredContent,
     pub(super) inspect_bytes: usize,
 }
@@ -39,7 +42,8 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
     pub fn new(budget: Budget<T>, identify: I) -> Self {
         let options = Options {
             routes: ModelRoute::standard(),
-            rejector: Rejector::new(budget.policy()),
+            reject: Arc::new(DefaultReject::new()),
+            headers: Headers::new(budget.policy(), [Family::Ietf]),
             stored: StoredContent::default(),
             inspect_bytes: DEFAULT_LIMIT,
         };
@@ -59,8 +63,15 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
 
     /// How refusals are written.
     #[must_use]
-    pub fn with_rejector(mut self, rejector: Rejector) -> Self {
-        self.options().rejector = rejector;
+    pub fn with_reject(mut self, reject: impl Reject + Send + Sync + 'static) -> Self {
+        self.options().reject = Arc::new(reject);
+        self
+    }
+
+    /// Which headers tell how the limits stand, by default those of the IETF.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Headers) -> Self {
+        self.options().headers = headers;
         self
     }
 
@@ -110,7 +121,7 @@ impl<T: Store, I, K> Clone for TokenBudgetLayer<T, I, K> {
 
 impl<T: Store, I, K> fmt::Debug for TokenBudgetLayer<T, I, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenBudgetLayer").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("TokenBudgetLayer").field("routes", &self.shared.options.routes).finish_non_exhaustive()
     }
 }
 

@@ -74,14 +74,12 @@ mod route;
 mod sent;
 mod service;
 
+pub use flashops_core::config::{OnOver, StoredContent};
+
 pub use body::ResponseBody;
 pub use future::{OUTPUT_CAP, ResponseFuture};
 pub use layer::TokenBudgetLayer;
-pub use plan::StoredContent;
 pub use request_body::RequestBody;
-pub use route::{ModelRoute, OnOver};
-pub use sent::{AlwaysSent, RequestSent};
+pub use route::ModelRoute;
+pub use sent::{AlwaysSent, CaughtPanic, RequestSent};
 pub use service::TokenBudget;
-
-pub(crate) use collect::Uncollected;
-pub(crate) use plan::Unplanned;

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flashops_core::config::{OnOver, StoredContent};
 use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::price::{Model, PriceBook};
 use flashops_core::units::Tokens;
 
-use super::route::{ModelRoute, OnOver};
+use super::route::ModelRoute;
 use crate::inspect::{InspectError, Inspected, Rewrite};
+use crate::reject::Refusal;
 
 /// The output cap that is written into a request that declares none, on a route without one, for a model whose maximum
 /// is not in the price book.
@@ -17,16 +19,6 @@ const TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(4_096);
 
 /// The context window that is assumed for a model whose own is not in the price book.
 const UNKNOWN_CONTEXT_WINDOW: Tokens = Tokens::saturating(1_048_576);
-
-/// What becomes of content that a request only names while the provider keeps it: earlier responses, stored prompts, files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StoredContent {
-    /// The model's whole context window is held for it.
-    #[default]
-    ContextWindow,
-    /// The request is refused with 400.
-    Refuse,
-}
 
 /// What is done with a request: decided from its body, its route and the price book alone.
 #[derive(Debug)]
@@ -43,11 +35,24 @@ pub(super) struct Plan {
 
 /// Why a request cannot be planned: the client's fault.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unplanned {
+pub(super) enum Unplanned {
     Inspect(InspectError),
     NoModel,
     OverCap { declared: Tokens, most: Tokens },
     StoredContent,
+}
+
+impl Unplanned {
+    pub(super) const fn refusal(&self) -> Refusal<'static> {
+        match *self {
+            Self::Inspect(error) => Refusal::Inspect(error),
+            Self::NoModel => Refusal::BadRequest { message: "the request names no model", param: Some("model") },
+            Self::OverCap { declared, most } => {
+                Refusal::OutputOverCap { asked: declared, cap: most, param: "max_tokens" }
+            }
+            Self::StoredContent => Refusal::StoredContent { param: "input" },
+        }
+    }
 }
 
 impl Plan {

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use flashops_core::config::OnOver;
 use flashops_core::limit::{RouteError, RoutePatterns};
 use flashops_core::units::Tokens;
+use http::Method;
 
 use crate::inspect::WireFormat;
 use crate::reject::Dialect;
@@ -16,16 +18,6 @@ pub struct ModelRoute {
     max_output: Option<Tokens>,
     on_over: OnOver,
     default_model: Option<Arc<str>>,
-}
-
-/// What happens to a request that asks for more output than its route allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnOver {
-    /// Its cap is lowered to the route's, and a response header says so.
-    #[default]
-    Clamp,
-    /// It is refused with 400.
-    Refuse,
 }
 
 impl ModelRoute {
@@ -80,8 +72,12 @@ impl ModelRoute {
         self
     }
 
-    pub(super) fn matches(&self, path: &str) -> bool {
-        self.patterns.contains(path)
+    /// The first route that a request is on; calls are made with POST.
+    pub(crate) fn find(routes: &[Self], method: &Method, path: &str) -> Option<usize> {
+        if method != Method::POST {
+            return None;
+        }
+        routes.iter().position(|route| route.patterns.contains(path))
     }
 
     pub(super) const fn label(&self) -> &Arc<str> {

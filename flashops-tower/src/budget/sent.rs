@@ -22,3 +22,9 @@ impl<E, F: Fn(&E) -> bool> RequestSent<E> for F {
         self(error)
     }
 }
+
+/// An extension of responses: the inner service panicked, and somebody made this response of it.
+///
+/// Whoever catches panics inside of a token budget sets it, so that the call is charged like any other that failed after it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaughtPanic;

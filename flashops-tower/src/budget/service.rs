@@ -4,15 +4,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use flashops_core::store::Store;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+use super::RequestSent;
 use super::body::ResponseBody;
 use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::request_body::RequestBody;
-use super::{RequestSent, route::ModelRoute};
+use super::route::ModelRoute;
 use crate::identify::Identify;
 
 /// The service of a [`TokenBudgetLayer`](super::TokenBudgetLayer).
@@ -77,16 +78,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let not_ready = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, not_ready);
-        match model_route(&self.shared.options.routes, &request) {
+        match ModelRoute::find(&self.shared.options.routes, request.method(), request.uri().path()) {
             Some(route) => ResponseFuture::metered(ready, Arc::clone(&self.shared), route, request),
             None => ResponseFuture::passing(ready, request),
         }
     }
-}
-
-fn model_route<B>(routes: &[ModelRoute], request: &Request<B>) -> Option<usize> {
-    if request.method() != Method::POST {
-        return None;
-    }
-    routes.iter().position(|route| route.matches(request.uri().path()))
 }

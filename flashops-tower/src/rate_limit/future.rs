@@ -8,7 +8,6 @@ use flashops_core::caller::Caller;
 use flashops_core::clock::UnixSeconds;
 use flashops_core::limit::{Denied, LimitSet};
 use flashops_core::store::{Admitted, Receipt, Standings, Store, StoreError};
-use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -17,7 +16,7 @@ use tower_service::Service;
 use super::body::ResponseBody;
 use super::layer::{Shared, scopes};
 use crate::identify::Identify;
-use crate::reject::{NotDispatched, Refusal};
+use crate::reject::{NotDispatched, Refusal, RejectBody};
 
 pin_project! {
     /// The response of a [`RateLimit`](super::RateLimit).
@@ -42,8 +41,10 @@ pin_project! {
         Admitting { #[pin] admit: T::Admit, pending: Option<Pending<S, B>> },
         // The inner service has the request.
         Calling { #[pin] call: F, counted: Counted },
+        // It is not counted.
+        Passing { #[pin] call: F },
         // It was refused before there was anything to wait for.
-        Refused { parts: Option<Parts>, refusal: Option<Refusal> },
+        Refused { response: Option<Response<RejectBody>> },
     }
 }
 
@@ -73,18 +74,22 @@ where
     T: Store,
     I: Identify,
 {
-    pub(super) fn new(service: S, shared: Arc<Shared<T, I>>, request: Request<B>) -> Self {
+    pub(super) fn new(mut service: S, shared: Arc<Shared<T, I>>, request: Request<B>) -> Self {
+        if shared.passes(request.method(), request.uri().path()) {
+            return Self { state: State::Passing { call: service.call(request) }, shared };
+        }
         let (mut parts, body) = request.into_parts();
         let state = match shared.identify.identify(&parts) {
             Ok(caller) => {
                 let limits = shared.limits(parts.uri.path());
                 let keys = scopes(&caller, shared.route(parts.uri.path()));
                 let admit = shared.limiter.admit(&keys, limits);
+                drop(keys);
                 parts.extensions.insert(caller.clone());
                 let request = Request::from_parts(parts, body);
                 State::Admitting { admit, pending: Some(Pending { service, request, caller, limits }) }
             }
-            Err(error) => State::Refused { parts: Some(parts), refusal: Some(error.into()) },
+            Err(error) => State::Refused { response: Some(shared.refuse(&parts, &Refusal::Unidentified(error))) },
         };
         Self { state, shared }
     }
@@ -110,11 +115,12 @@ where
                     let answered = ready!(call.poll(cx));
                     return Poll::Ready(answered.map(|response| this.shared.pass(response, counted)));
                 }
-                StateProj::Refused { parts, refusal } => {
-                    let (parts, refusal) = (parts.take().expect(POLLED_AGAIN), refusal.take().expect(POLLED_AGAIN));
-                    let policy = this.shared.limiter.policy();
-                    let response = this.shared.rejector.reject(policy, &parts, None, &refusal);
-                    return Poll::Ready(Ok(response.map(ResponseBody::refused)));
+                StateProj::Passing { call } => {
+                    return call.poll(cx).map_ok(|response| response.map(ResponseBody::passed));
+                }
+                StateProj::Refused { response } => {
+                    let response = response.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refused(body.into_bytes()))));
                 }
             };
             this.state.set(next);
@@ -132,28 +138,28 @@ impl<T: Store, I> Shared<T, I> {
     where
         S: Service<Request<B>>,
     {
-        let refusal: Refusal = match answer {
+        let refusal = match &answer {
             Ok(Ok(Admitted { receipt, standings, .. })) => {
+                let (receipt, standings) = (*receipt, standings.clone());
                 let Pending { caller, limits, request, .. } = pending;
                 let route = self.route(request.uri().path()).map(Into::into);
                 let at = self.limiter.store().now().unix;
                 let counted = Counted { caller, route, limits, receipt, standings, at };
                 return State::Calling { call: pending.service.call(request), counted };
             }
-            Ok(Err(denied)) => denied.into(),
-            Err(error) => error.into(),
+            Ok(Err(denied)) => Refusal::denied(self.limiter.policy(), *denied),
+            Err(error) => Refusal::Store(error),
         };
-        State::Refused { parts: Some(pending.request.into_parts().0), refusal: Some(refusal) }
+        State::Refused { response: Some(self.refuse(&pending.request.into_parts().0, &refusal)) }
     }
 
     /// Announces the limits, and gives the request back if it was not dispatched.
     fn pass<R>(&self, mut response: Response<R>, counted: &Counted) -> Response<ResponseBody<R>> {
-        let policy = self.limiter.policy();
         if response.extensions().get::<NotDispatched>().is_some() {
             let keys = scopes(&counted.caller, counted.route.as_deref());
             self.limiter.give_back_receipt(&keys, counted.limits, counted.receipt);
         } else {
-            self.rejector.announce(policy, response.headers_mut(), &counted.standings, counted.at);
+            self.headers.apply(response.headers_mut(), &counted.standings, counted.at);
         }
         response.map(ResponseBody::passed)
     }

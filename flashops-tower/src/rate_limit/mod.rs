@@ -40,8 +40,8 @@
 //! # Which limits count
 //!
 //! Those of the policy that count requests, on every route that passes here. With
-//! [`RateLimitLayer::named_routes_only`] a limit without routes is left to the [token budget](crate::budget) layer, which
-//! holds it together with tokens and cost.
+//! [`RateLimitLayer::with_model_routes`] the routes that call a model are left to the [token budget](crate::budget)
+//! layer, which holds requests together with tokens and cost.
 //!
 //! # Stacked around a token budget
 //!

@@ -45,8 +45,8 @@ impl Minutes {
         self.buckets.len()
     }
 
-    /// Counts in a minute. What is older than the longest window is passed over. Says whether it was another minute than
-    /// the one before, so that buckets may have come and gone.
+    /// Counts in a minute. What is older than the longest window is passed over. Says whether it was another minute
+    /// than the one before, so that buckets may have come and gone.
     pub(super) fn add(&mut self, minute: u64, counted: &Totals) -> bool {
         if let Some(last) = self.buckets.back_mut()
             && last.minute == minute

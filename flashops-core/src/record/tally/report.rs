@@ -82,7 +82,8 @@ pub enum Dimension {
 pub struct Group {
     /// What they have in common, as the rows show it.
     pub name: Arc<str>,
-    /// Whether they are what had no room in rows of its own, so that nothing else is known in common; its name is `other`.
+    /// Whether they are what had no room in rows of its own, so that nothing else is known in common; its name is
+    /// `other`.
     pub is_rest: bool,
     /// What was counted.
     pub totals: Totals,

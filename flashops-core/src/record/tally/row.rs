@@ -60,8 +60,7 @@ impl RowId {
 }
 
 fn org_and_user(caller: &Caller) -> (Fingerprint, Fingerprint) {
-    let scopes = caller.scopes();
-    let of = |scope, text| scopes.key(scope).map_or_else(|| Key::new(scope, text).fingerprint(), Key::fingerprint);
+    let of = |scope, text| Key::new(scope, text).fingerprint();
     (of(Scope::Org, caller.org()), of(Scope::User, caller.user()))
 }
 
@@ -124,8 +123,8 @@ impl RowKey {
         (&self.org, &self.user, &self.model, &self.route, self.is_rest())
     }
 
-    /// Whether this row has what had no room in a row of its own. User, model and route are then called `other`, and the
-    /// organisation too if it had no room either.
+    /// Whether this row has what had no room in a row of its own. User, model and route are then called `other`, and
+    /// the organisation too if it had no room either.
     pub const fn is_rest(&self) -> bool {
         !matches!(self.id, RowId::Own { .. })
     }

@@ -59,7 +59,8 @@ pub(super) struct Note<'a> {
 pub(super) struct NoRoom;
 
 impl Shard {
-    /// Counts in the row of this identity, in a new one if there is room, else in that for the rest of the organisation.
+    /// Counts in the row of this identity, in a new one if there is room, else in that for the rest of the
+    /// organisation.
     pub(super) fn count(
         &mut self,
         id: RowId,

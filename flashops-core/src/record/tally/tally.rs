@@ -44,8 +44,9 @@ impl Tally {
     /// An empty tally that watches for a threshold and has at most `max_rows` rows, besides one for the rest of each
     /// organisation and one for the rest of all organisations.
     ///
-    /// A row takes about 400 bytes, and 100 for each minute of the last 24 hours in which it counted something. When there are
-    /// more than 1,048,576 of these minutes, rows that count go on with whole hours for what is older than an hour.
+    /// A row takes about 500 bytes, and up to 200 for each minute of the last 24 hours in which it counted something.
+    /// When there are more than 1,048,576 of these minutes, rows that count go on with whole hours for what is older
+    /// than an hour.
     pub fn with_bounds(threshold: TokenThreshold, max_rows: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -58,8 +59,8 @@ impl Tally {
 
     /// Calls this each time that an organisation comes up to the threshold, instead of what was called before.
     ///
-    /// It is called on the thread of the request, from destructors too, and with nothing of the tally locked. It must be
-    /// quick, must not block and must not panic.
+    /// It is called on the thread of the request, from destructors too, and with nothing of the tally locked. It must
+    /// be quick, must not block and must not panic.
     #[must_use]
     pub fn on_threshold(mut self, hook: impl Fn(&ThresholdReached) + Send + Sync + 'static) -> Self {
         self.hook = Some(Box::new(hook));
@@ -73,12 +74,12 @@ impl Tally {
 
     /// What was counted in the window that ends now, or since the start, in the rows that are `visible`.
     ///
-    /// A window longer than [`Tally::MAX_WINDOW`] is cut to it, and [`Report::window`] says so. The window is counted in whole
-    /// minutes, the oldest one whole: never less than what was counted in it, and never more than in a window one minute
-    /// longer. A `now` before the latest event, by more than a minute, may miss what was then in the window.
+    /// A window longer than [`Tally::MAX_WINDOW`] is cut to it, and [`Report::window`] says so. The window is counted
+    /// in whole minutes, the oldest one whole: never less than what was counted in it, and never more than in a window
+    /// one minute longer. A `now` before the latest event, by more than a minute, may miss what was then in the window.
     ///
-    /// What one caller may see is [`RowKey::belongs_to`] that caller. `visible` is called with a part of the tally locked: it
-    /// must not use the tally.
+    /// What one caller may see is [`RowKey::belongs_to`] that caller. `visible` is called with a part of the tally
+    /// locked: it must not use the tally.
     pub fn report(&self, window: Option<Duration>, now: Moment, visible: impl Fn(&RowKey) -> bool) -> Report {
         let window = window.map(|window| window.min(Self::MAX_WINDOW));
         let mut draft = Draft::new(window, now, self.threshold);
@@ -90,8 +91,8 @@ impl Tally {
 
     /// How often each limit refused since the start, by its name, in the order of names.
     ///
-    /// A refusal that speaks of several limits counts for the one that takes longest to have room. Beyond 256 names there
-    /// can be one more, `other`.
+    /// A refusal that speaks of several limits counts for the one that takes longest to have room. Where policies with
+    /// more than 256 names feed one tally, some names are counted together as `other`.
     pub fn refusals_by_limit(&self) -> Vec<(Arc<str>, u64)> {
         let mut all: Vec<(Arc<str>, u64)> = Vec::new();
         for shard in self.all_shards() {

@@ -214,7 +214,8 @@ proptest! {
             step.tell(&tally, at(SECOND));
         }
         let report = all(&tally);
-        for (place, dimension) in [Dimension::Org, Dimension::User, Dimension::Model, Dimension::Route].into_iter().enumerate() {
+        let dimensions = [Dimension::Org, Dimension::User, Dimension::Model, Dimension::Route];
+        for (place, dimension) in dimensions.into_iter().enumerate() {
             let mut by_name: BTreeMap<String, Vec<[u64; 12]>> = BTreeMap::new();
             for group in report.grouped(dimension) {
                 by_name.entry(group.name.to_string()).or_default().push(numbers(&group.totals));
@@ -308,6 +309,36 @@ fn each_organisation_has_a_threshold_of_its_own_over_all_of_its_users() {
     let fired = fired.lock().unwrap();
     let [reached] = &fired[..] else { panic!("{fired:?}") };
     assert_eq!((&*reached.org, reached.tokens, reached.amount, reached.window), ("acme", 120_000, 100_000, HOUR));
+}
+
+#[test]
+fn only_settled_usage_fires_the_threshold() {
+    let fired = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&fired);
+    let tally = Tally::new().on_threshold(move |_| _ = told.fetch_add(1, Ordering::Relaxed));
+    let ann = |seconds: u64| call(Caller::new("ann", "acme"), "m", "/r", at(seconds * SECOND));
+    for (seconds, tokens, times) in [(1, 90_000, 0), (3_500, 10_000, 1), (3_900, 100_000, 1)] {
+        settle(&tally, &ann(seconds), tokens, at(seconds * SECOND));
+        assert_eq!(fired.load(Ordering::Relaxed), times, "at {seconds} s");
+    }
+    deny(&tally, &ann(7_150), &policy("rpm"));
+    tally.record(&Event::Voided { call: &ann(7_150) });
+    assert_eq!(fired.load(Ordering::Relaxed), 1);
+    settle(&tally, &ann(7_200), 0, at(7_200 * SECOND));
+    assert_eq!(fired.load(Ordering::Relaxed), 2, "it came up to the threshold again, less than a window ago");
+}
+
+#[test]
+fn a_caller_sees_itself_and_not_its_namesake_elsewhere() {
+    let tally = Tally::new();
+    let [here, there] = ["acme", "initech"].map(|org| Caller::new("ann", org));
+    settle(&tally, &call(here.clone(), "m", "/r", at(0)), 10, at(0));
+    settle(&tally, &call(Caller::new("bob", "acme"), "m", "/r", at(0)), 20, at(0));
+    settle(&tally, &call(there, "m", "/r", at(0)), 40, at(0));
+    let seen = |visible: fn(&RowKey, &Caller) -> bool| {
+        tally.report(None, at(0), |row| visible(row, &here)).totals.total_tokens()
+    };
+    assert_eq!((seen(RowKey::belongs_to), seen(RowKey::belongs_to_org_of)), (10, 30));
 }
 
 #[test]
