@@ -6,8 +6,8 @@ use crate::tree::TextFile;
 /// The parts of a public module's documentation, in their order: how its line begins, and what it is.
 const PARTS: [(&str, &str); 3] = [
     ("```", "an example"),
-    ("Edge cases:", "a paragraph `Edge cases:`"),
-    ("What this module does not do:", "a paragraph `What this module does not do:`"),
+    ("Edge cases:", "the paragraph `Edge cases:`"),
+    ("What this module does not do:", "the paragraph `What this module does not do:`"),
 ];
 
 /// Public modules of published libraries without their parts, and libraries without any documentation.
@@ -47,16 +47,21 @@ fn inspect_modules(parent: &TextFile, folder: &str, files: &[TextFile], findings
 
 /// The first part that is missing, or not where it belongs.
 fn missing_part(module: &TextFile) -> Option<Finding> {
-    let docs: Vec<&str> = module.text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+    let docs: Vec<&str> = module.text.lines().map_while(doc_text).collect();
     let mut from = 0;
     for (start, what) in PARTS {
         let opens = |&at: &usize| docs[at].starts_with(start) && (at == 0 || docs[at - 1].is_empty());
         let Some(at) = (from..docs.len()).find(opens) else {
-            return Some(Finding::new(module, 1, format!("a public module without {what}, in this order")));
+            return Some(Finding::new(module, 1, format!("{what} is missing, or not in its place")));
         };
         from = at;
     }
     None
+}
+
+/// The text of a line of documentation. An attribute between them may include a file, whose text does not count.
+fn doc_text(line: &str) -> Option<&str> {
+    if line.starts_with("#![") { Some("") } else { line.strip_prefix("//!").map(str::trim) }
 }
 
 #[cfg(test)]
@@ -97,6 +102,13 @@ mod tests {
     }
 
     #[test]
+    fn an_included_file_does_not_end_the_documentation() {
+        let included = WHOLE.replace("f();", "f();\n#![doc = include_str!(\"b.toml\")]");
+        assert_ne!(included, WHOLE);
+        assert_eq!(found(&library("//! A.\npub mod b;\n", &included)), [""; 0]);
+    }
+
+    #[test]
     fn a_part_begins_a_paragraph() {
         let inside = WHOLE.replace("//!\n//! Edge", "//! Edge");
         assert_eq!(found(&library("//! A.\npub mod b;\n", &inside)).len(), 1);
@@ -112,7 +124,7 @@ mod tests {
         ];
         let found = found(&tree);
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].starts_with("a/src/b/c.rs: a public module without an example"));
+        assert!(found[0].starts_with("a/src/b/c.rs: an example is missing"));
         assert_eq!(found[1], "a/src/b/mod.rs: the file of `gone` is not found");
     }
 
