@@ -19,14 +19,14 @@ pub(super) struct Advice {
 }
 
 impl Advice {
-    /// The advice for this answer. `noise` is anything from 0 to `u64::MAX`: it lengthens the wait by up to a tenth, but
-    /// not beyond `max_wait`, above which clients are not asked to wait at all.
+    /// The advice for this answer. `noise` is anything from 0 to `u64::MAX`: it lengthens the wait by up to a tenth,
+    /// but not beyond `max_wait`, above which clients are not asked to wait at all.
     pub(super) fn new(retry: Retry, max_wait: Duration, noise: u64) -> Self {
         match retry {
             Retry::Never => Self { millis: None, gives_up: true },
             Retry::After(wait) => {
                 let millis = whole_millis(wait).max(1);
-                let late = u128::from(millis / 10) * u128::from(noise) >> 64;
+                let late = (u128::from(millis / 10) * u128::from(noise)) >> 64;
                 let late = millis.saturating_add(u64::try_from(late).unwrap_or(0));
                 let most = millis.max(u64::try_from(max_wait.as_millis()).unwrap_or(u64::MAX));
                 Self { millis: Some(late.min(most)), gives_up: wait > max_wait }
