@@ -373,7 +373,7 @@ fn a_request_whose_bound_alone_never_fits_is_told_which_switch_helps() {
         assert_eq!(response.status(), status, "{bytes} bytes");
         assert_eq!(response.headers()["x-should-retry"], "false");
         assert!(!response.headers().contains_key("retry-after"));
-        assert_eq!(json(&response)["error"]["message"].as_str().unwrap().contains("calibrated"), status == 429);
+        assert_eq!(json(&response)["error"]["message"].as_str().unwrap().contains("`input_estimate`"), status == 429);
     }
 }
 
