@@ -21,11 +21,15 @@
 //!
 //! What this module does not do: authenticate, or read a request.
 
+mod table;
+
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrayvec::ArrayString;
+
+pub use table::{CallerTable, KeyError};
 
 use crate::key::{Fingerprint, Key, Scope, Scopes};
 

@@ -88,8 +88,8 @@ impl Caps {
         self.0.iter().any(number) && !self.0.iter().any(|cap| cap.value.is_none() && self.lifted_by(cap, format))
     }
 
-    /// Whether this cap, which is null, leaves the output without any: no field of another name caps it. One of the same
-    /// name does not help, since the null may be the one that is followed.
+    /// Whether this cap, which is null, leaves the output without any: no field of another name caps it. One of the
+    /// same name does not help, since the null may be the one that is followed.
     pub(super) fn lifted_by(&self, null: &Cap, format: WireFormat) -> bool {
         let mut others = self.0.iter().filter(|cap| cap.field != null.field);
         null.field.binds(format) && !others.any(|cap| cap.field.binds(format) && cap.value.is_some())

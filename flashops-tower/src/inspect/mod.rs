@@ -21,13 +21,14 @@
 //! The body is read once, in place, without building its values. Changes are spliced in where the values stand, so that
 //! every other byte stays as the client wrote it.
 //!
-//! Edge cases: a key counts however its letters are escaped. A cap that is declared twice counts with its largest value and
-//! is changed in both places; a model, a stream flag or stream options that stand there twice are an error, since providers
-//! differ in which one they follow. Null is the same as absent. A cap of 0 is taken as 0. What is no JSON object, and a number
-//! that is negative, fractional, in exponent form or above [`MAX_DECLARED`], is an [`InspectError`].
+//! Edge cases: a key counts however its letters are escaped. A cap that is declared twice counts with its largest
+//! value and is changed in both places; a model, a stream flag or stream options that stand there twice are an error,
+//! since providers differ in which one they follow. Null is the same as absent. A cap of 0 is taken as 0. What is no
+//! JSON object, and a number that is negative, fractional, in exponent form or above [`MAX_DECLARED`], is an
+//! [`InspectError`].
 //!
-//! What this module does not do: bound the body's size (the caller collects at most [`DEFAULT_LIMIT`] or its own number of
-//! bytes), know models or their limits, or validate what does not bear on the bound.
+//! What this module does not do: bound the body's size (the caller collects at most [`DEFAULT_LIMIT`] or its own
+//! number of bytes), know models or their limits, or validate what does not bear on the bound.
 
 mod caps;
 mod error;

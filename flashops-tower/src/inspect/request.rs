@@ -65,8 +65,8 @@ impl Inspected {
 
     /// The largest output cap that is declared, for each choice; `None` if the output is not capped.
     ///
-    /// The output is capped when a field that this format follows has a number. Then every field that caps output in any
-    /// format counts, since a provider may follow any of them.
+    /// The output is capped when a field that this format follows has a number. Then every field that caps output in
+    /// any format counts, since a provider may follow any of them.
     pub fn output_cap(&self) -> Option<Tokens> {
         let largest = self.scan.caps.largest().map(Tokens::saturating);
         largest.filter(|_| self.scan.caps.bind(self.format))
@@ -83,11 +83,11 @@ impl Inspected {
         Some(cap.with_choices(self.choices()))
     }
 
-    /// A bound for the input that is text: one token for each byte of the body, except the bytes of images and sounds that
-    /// are in it, whose tokens [`Inspected::media_parts`] stands for.
+    /// A bound for the input that is text: one token for each byte of the body, except the bytes of images and sounds
+    /// that are in it, whose tokens [`Inspected::media_parts`] stands for.
     ///
-    /// Since the whole body counts, its keys and quotes cover what a provider writes around each message. What Anthropic
-    /// adds for tools is in the bound.
+    /// Since the whole body counts, its keys and quotes cover what a provider writes around each message. What
+    /// Anthropic adds for tools is in the bound.
     pub fn text_bound(&self) -> InputBound {
         let bytes = self.body.len() as u64 - self.scan.parts.media_bytes;
         let tools = self.scan.tools;

@@ -8,8 +8,8 @@
 //! assert_eq!(WireFormat::from_path("/v1/messages/count_tokens"), None);
 //! ```
 //!
-//! Edge cases: one trailing slash is ignored, letter case is not. Any prefix is accepted, since services mount these paths
-//! where they like.
+//! Edge cases: one trailing slash is ignored, letter case is not. Any prefix is accepted, since services mount these
+//! paths where they like.
 //!
 //! What this module does not do: look into the body. A route that does not have one of these paths names its format.
 

@@ -59,7 +59,8 @@
 //! Every answer has `Cache-Control: no-store`. Where waiting helps there are `Retry-After` (whole seconds, rounded up,
 //! at least 1) and `retry-after-ms` (the same wait, at least 1). `x-should-retry: false` is added where the wait is
 //! above [`DefaultReject::MAX_WAIT`] or waiting does not help: without it, clients in the field ignore a long wait and
-//! come back at once. The identity of the request is in `x-request-id`, for Anthropic in `request-id` too, and in each body.
+//! come back at once. The identity of the request is in `x-request-id`, for Anthropic in `request-id` too, and in
+//! each body.
 //!
 //! A limit of 0 is no size that a request could shrink to: it is answered as a rate or a spent budget, without a wait.
 //!

@@ -19,8 +19,8 @@
 //!
 //! Edge cases: the unfinished event at the end of a chunk is withheld only while it can still be that event. A content
 //! delta is told from it by the first byte inside its `choices`, and passes from there on. An unfinished event that
-//! grows above [`MAX_EVENT`] passes. Comments before an event pass at once, so that keep-alives do their work. Every event of that
-//! form is withheld, should a provider send more than one.
+//! grows above [`MAX_EVENT`] passes. Comments before an event pass at once, so that keep-alives do their work. Every
+//! event of that form is withheld, should a provider send more than one.
 //!
 //! What this module does not do: take out the member `"usage":null` that the other events get by the same request. It
 //! stays, since clients ignore it and the bytes of an event are not rewritten.
@@ -41,8 +41,8 @@ const LOOK_ALWAYS: usize = 4_096;
 /// A filter that withholds the usage event of a chat stream, for a client that did not ask for it.
 ///
 /// It withholds each event with empty `choices` and a `usage` that is not null, and the blank line that ends it; every
-/// other byte passes unchanged and in order. It keeps back at most one unfinished event of at most [`MAX_EVENT`] bytes, and
-/// only while that can still be the one. The member `"usage":null` of the other events stays.
+/// other byte passes unchanged and in order. It keeps back at most one unfinished event of at most [`MAX_EVENT`]
+/// bytes, and only while that can still be the one. The member `"usage":null` of the other events stays.
 ///
 /// Use it where [`Inspected::lacks_usage`](crate::inspect::Inspected::lacks_usage) held and the request was rewritten.
 /// Give each chunk to [`HideUsage::push`], and call [`HideUsage::finish`] at the end of the stream or at an error.
@@ -402,6 +402,19 @@ mod tests {
         assert_eq!(out, 36 + 32 * 65_536);
         let rest: Vec<Bytes> = hide.push(Bytes::from(sse(&["\"}", CHAT_STREAM[4], "[DONE]"]))).collect();
         assert_eq!(rest.concat(), b"data: \"}\n\ndata: [DONE]\n\n");
+    }
+
+    #[test]
+    fn the_event_is_withheld_up_to_the_bound_and_passes_above_it_however_it_is_split() {
+        let frame = "data: {\"choices\":[],\"usage\":{},\"x\":\"\"}\n".len();
+        for (length, withheld) in [(MAX_EVENT - frame, true), (MAX_EVENT - frame + 1, false)] {
+            let padding = "x".repeat(length);
+            let event = sse(&[&format!("{{\"choices\":[],\"usage\":{{}},\"x\":\"{padding}\"}}")]);
+            for size in [event.len(), 65_537, MAX_EVENT] {
+                let chunks: Vec<&[u8]> = event.chunks(size).collect();
+                assert_eq!(passed(&chunks).concat().is_empty(), withheld, "{size}");
+            }
+        }
     }
 
     #[test]

@@ -86,19 +86,19 @@ impl Meter {
 
     /// What the provider has reported so far.
     ///
-    /// [`Quality::Absent`] when it has reported nothing that can be used. [`Quality::Estimated`] when a number was invalid
-    /// or missing, when the numbers contradict each other, and when the report was sent before the output was complete.
-    /// An output that was not reported is then [`Meter::counted_output`]; an input that was not reported is zero, and
-    /// [`Meter::usage_or`] fills it in.
+    /// [`Quality::Absent`] when it has reported nothing that can be used. [`Quality::Estimated`] when a number was
+    /// invalid or missing, when the numbers contradict each other, and when the report was sent before the output was
+    /// complete. An output that was not reported is then [`Meter::counted_output`]; an input that was not reported is
+    /// zero, and [`Meter::usage_or`] fills it in.
     pub fn usage(&self) -> Usage {
         self.tally.reading.usage(self.format, Tokens::ZERO, self.counted_output())
     }
 
-    /// What to charge for a response that was cut or reported nothing: what was reported, or the input estimate with the
-    /// counted output, whichever is more.
+    /// What to charge for a response that was cut or reported nothing: what was reported, or the input estimate with
+    /// the counted output, whichever is more.
     ///
-    /// A report that is [`Quality::Exact`] is the provider's last word and is returned as it is. Anything else comes back
-    /// [`Quality::Estimated`], with the estimate in place of an input that was not reported.
+    /// A report that is [`Quality::Exact`] is the provider's last word and is returned as it is. Anything else comes
+    /// back [`Quality::Estimated`], with the estimate in place of an input that was not reported.
     pub fn usage_or(&self, input_estimate: Tokens) -> Usage {
         let counted = Usage::estimated(input_estimate, self.counted_output());
         let reported = self.tally.reading.usage(self.format, input_estimate, self.counted_output());
@@ -112,8 +112,9 @@ impl Meter {
     /// An estimate of the output that has passed: of the number of content deltas and a quarter of the bytes of text,
     /// rounded up, the larger.
     ///
-    /// A JSON body counts with all its bytes, since where its text begins is not known before it is complete. An embedding
-    /// has no output. It can be below the real number: tokens that a provider keeps to itself are not in the bytes.
+    /// A JSON body counts with all its bytes, since where its text begins is not known before it is complete. An
+    /// embedding has no output. It can be below the real number: tokens that a provider keeps to itself are not in the
+    /// bytes.
     pub fn counted_output(&self) -> Tokens {
         let (deltas, bytes) = match (&self.body, self.format) {
             (_, WireFormat::OpenAiEmbeddings) => (0, 0),

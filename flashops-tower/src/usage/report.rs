@@ -1,10 +1,10 @@
 //! A usage object as the provider wrote it, and what it means in disjoint classes.
 //!
-//! `OpenAI` nests: cached, audio and image tokens are inside the prompt, reasoning is inside the completion. Anthropic adds:
-//! both cache numbers are beside the input. The readers subtract, and nothing is counted twice.
+//! `OpenAI` nests: cached, audio and image tokens are inside the prompt, reasoning is inside the completion. Anthropic
+//! adds: both cache numbers are beside the input. The readers subtract, and nothing is counted twice.
 //!
-//! Edge cases: a part larger than what is left of its whole stays in the whole. A server whose `total_tokens` shows that
-//! reasoning is outside the completion gets it added. A total above prompt and completion hides output that was
+//! Edge cases: a part larger than what is left of its whole stays in the whole. A server whose `total_tokens` shows
+//! that reasoning is outside the completion gets it added. A total above prompt and completion hides output that was
 //! not itemised, and is believed.
 
 use flashops_core::units::Tokens;

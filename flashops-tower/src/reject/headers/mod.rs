@@ -37,7 +37,7 @@
 //!
 //! In the IETF family, limits on other things than requests name their unit: `tokens`, `input-tokens` and
 //! `output-tokens` (not registered, but used), `concurrent-requests`, and for money its unit (`nano-usd`), which is
-//! shown only if [`Headers::with_costs`] gives it. Whatever the families, `flashops-warning` lists the exceeded
+//! shown only if [`Headers::with_cost_unit`] gives it. Whatever the families, `flashops-warning` lists the exceeded
 //! limits that only warn.
 //!
 //! Edge cases: limits in shadow are never shown. Only enforced limits are in the families of vendors, since those have
@@ -103,22 +103,18 @@ impl Headers {
     /// Headers of these families for the limits of a policy, but for those on money; without any family only warnings
     /// are written.
     pub fn new(policy: &Policy, families: impl IntoIterator<Item = Family>) -> Self {
-        Self::of(policy, families, None)
-    }
-
-    /// The same with the limits on money, in this unit. It tells clients what they cost.
-    pub fn with_costs(policy: &Policy, families: impl IntoIterator<Item = Family>, unit: MoneyUnit) -> Self {
-        Self::of(policy, families, Some(unit))
-    }
-
-    fn of(policy: &Policy, families: impl IntoIterator<Item = Family>, unit: Option<MoneyUnit>) -> Self {
         let mut chosen = [false; 4];
         for family in families {
             chosen[family as usize] = true;
         }
-        let adverts = policy.limits().iter().map(|limit| Advert::new(limit, unit)).collect();
         let warns = policy.limits().iter().any(|limit| limit.mode() == Mode::Warn);
-        Self { adverts, families: chosen, warns }
+        Self { adverts: adverts(policy, None), families: chosen, warns }
+    }
+
+    /// Shows the limits on money too, in this unit; `policy` is the same again. It tells clients what they cost.
+    #[must_use]
+    pub fn with_cost_unit(self, policy: &Policy, unit: MoneyUnit) -> Self {
+        Self { adverts: adverts(policy, Some(unit)), ..self }
     }
 
     /// Writes how limits stand. Standings of another policy are passed over where it is larger.
@@ -181,6 +177,10 @@ impl Headers {
     const fn has(&self, family: Family) -> bool {
         self.families[family as usize]
     }
+}
+
+fn adverts(policy: &Policy, cost_unit: Option<MoneyUnit>) -> Box<[Option<Advert>]> {
+    policy.limits().iter().map(|limit| Advert::new(limit, cost_unit)).collect()
 }
 
 /// The first limits of a set, as many as one header has room for.

@@ -108,7 +108,7 @@ fn limits_in_shadow_are_never_shown_and_those_on_money_only_in_their_unit() {
     let standings = [standing(&policy, 0, 9, 0, Some(1)), standing(&policy, 1, 400, 0, Some(1_000))];
     assert!(applied(&policy, &ALL, &standings).is_empty());
     let mut headers = HeaderMap::new();
-    let shown = Headers::with_costs(&policy, [Family::Ietf], MoneyUnit::NANO_USD);
+    let shown = Headers::new(&policy, [Family::Ietf]).with_cost_unit(&policy, MoneyUnit::NANO_USD);
     shown.apply(&mut headers, &standings, NOW);
     assert_eq!(headers["ratelimit-policy"], r#""spend";q=1000;qu="nano-usd";w=60"#);
     assert_eq!(headers["ratelimit"], r#""spend";r=600;t=1"#);
@@ -265,7 +265,7 @@ proptest! {
             .map(|(place, (_, used, held, reset))| standing(&policy, place, *used, *held, *reset))
             .collect();
         let mut headers = HeaderMap::new();
-        Headers::with_costs(&policy, ALL, MoneyUnit::NANO_USD).apply(&mut headers, &standings, NOW);
+        Headers::new(&policy, ALL).with_cost_unit(&policy, MoneyUnit::NANO_USD).apply(&mut headers, &standings, NOW);
         let (policies, states) = (parsed(&headers["ratelimit-policy"]), parsed(&headers["ratelimit"]));
         let shown = policy.limits().iter().take(MAX_STANDINGS);
         prop_assert!(policies.iter().map(|(name, _)| name.as_str()).eq(shown.clone().map(Limit::name)));
