@@ -160,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn every_bit_of_a_fingerprint_depends_on_the_key() {
+        let table = CallerTable::new();
+        let prints: Vec<u128> = (0..200_u8).map(|key| table.fingerprint(&[key])).collect();
+        assert_eq!(prints.iter().fold(0, |bits, print| bits | print), u128::MAX);
+        assert_eq!(prints.iter().fold(u128::MAX, |bits, print| bits & print), 0);
+        assert!(prints.iter().any(|print| print >> 64 != print & u128::from(u64::MAX)));
+    }
+
+    #[test]
     fn no_output_shows_a_key() {
         let table = table(&["sk-secret"]);
         assert!(!format!("{table:?} {:?} {}", KeyError::Taken, KeyError::Taken).contains("secret"));

@@ -82,14 +82,14 @@ impl Config {
         &self.callers
     }
 
-    /// The routes, in the order of the file.
+    /// The routes, in the order of the file; the first that has a path is its route.
     pub fn routes(&self) -> &[RouteConfig] {
         &self.routes
     }
 
-    /// The route of a path: the one that names it, else the last whose pattern matches.
+    /// The route of a path: the first that has it.
     pub fn route(&self, path: &str) -> Option<&RouteConfig> {
-        routes::find(&self.routes, path)
+        self.routes.iter().find(|route| route.contains(path))
     }
 
     /// The prices; cost limits of the policy are in their unit.

@@ -9,7 +9,7 @@ use super::value::{choose, duration};
 use crate::key::Scope;
 use crate::limit::{Algorithm, Limit, LimitError, Mode, Policy, Resource, Threshold, Window};
 use crate::place::Mistake;
-use crate::units::{MoneyUnit, parse_decimal};
+use crate::units::{Cost, MoneyUnit, parse_decimal};
 use crate::window::{Calendar, CalendarError, CalendarUnit};
 
 const MODES: [(&str, Mode); 3] = [("enforce", Mode::Enforce), ("warn", Mode::Warn), ("shadow", Mode::Shadow)];
@@ -29,7 +29,9 @@ const CALENDARS: [(&str, CalendarUnit); 4] = [
 const WINDOWS: &str = "a window is a number with s, m, h, d or w, such as \"90s\"; or \"hour\", \"day\", \"week\" or \
                        \"month\" by the calendar; or \"lifetime\"";
 
-/// How instances of a service share a limit whose accounts are in a store that they share. In memory it changes nothing.
+/// How instances of a service share a limit whose accounts are in a store that they share.
+///
+/// In memory it changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share {
     /// Every request asks the store.
@@ -109,7 +111,7 @@ fn amount(amount: &Spanned<WordOrNumber>, resource: Resource, money: MoneyUnit) 
     let wrong = |message: String| (amount.span(), message);
     match (amount.get_ref(), resource) {
         (WordOrNumber::Word(decimal), Resource::Cost) => {
-            money.parse(decimal).map(|cost| cost.get()).map_err(|error| wrong(format!("{error}, in {currency}")))
+            money.parse(decimal).map(Cost::get).map_err(|error| wrong(format!("{error}, in {currency}")))
         }
         (WordOrNumber::Number(whole), Resource::Cost) => {
             Err(wrong(format!("an amount of money is a decimal number of {currency} in quotes: write \"{whole}\"")))

@@ -39,10 +39,12 @@
 //!
 //! | key | value | default |
 //! | --- | --- | --- |
-//! | `key`, `key_file` or `key_env` | the API key, a file with nothing else in it, or an environment variable; white space around the key is dropped | exactly one is required |
+//! | `key`, `key_file` or `key_env` | the API key, a file or an environment variable that holds it | one is required |
 //! | `user` | 1 to 128 bytes; counted by this name, whatever the organisation | required |
 //! | `org` | 1 to 128 bytes | required |
 //! | `admin` | whether it may see everybody's usage | `false` |
+//!
+//! White space around a key is dropped. A file with a key holds nothing else.
 //!
 //! `[[limit]]`, at most 64:
 //!
@@ -51,21 +53,24 @@
 //! | `name` | 1 to 64 letters, digits, `-`, `_`, `.`, used once | required |
 //! | `scope` | `"user"`, `"org"`, `"ip"`, `"route"`, `"model"`, `"provider"`, `"global"` | required |
 //! | `resource` | `"requests"`, `"tokens"`, `"input-tokens"`, `"output-tokens"`, `"cost"`, `"concurrency"` | required |
-//! | `amount` | a whole number; for `cost` a decimal string in the currency of the price book, `"12.50"` | required |
-//! | `window` | sliding: a number with `s`, `m`, `h`, `d` or `w`, from `"1s"` to `"400d"`; `"hour"`, `"day"`, `"week"`, `"month"` by the calendar; `"lifetime"` | required, but for `concurrency`, which has none |
+//! | `amount` | a whole number; for `cost` a decimal string in the price book's currency, `"12.50"` | required |
+//! | `window` | see below | required, but for `concurrency`, which has none |
 //! | `zone` | the IANA time zone of a calendar window | `"UTC"` |
-//! | `anchor` | where a calendar window begins: minute of the hour, hour of the day, day of the week (1, Monday, to 7) or of the month | 0, 0, 1, 1 |
-//! | `routes` | patterns, of which the last that matches decides; see [`RoutePatterns`](crate::limit::RoutePatterns) | every route of a model |
+//! | `anchor` | where a calendar window begins; see [`CalendarUnit`](crate::window::CalendarUnit) | its beginning |
+//! | `routes` | patterns; see [`RoutePatterns`](crate::limit::RoutePatterns) | every route of a model |
 //! | `mode` | `"enforce"`, `"warn"`, `"shadow"` | `"enforce"` |
 //! | `algorithm` | of a sliding window: `"ring"`, `"approximate"`, `"gcra"` | `"ring"` |
 //! | `share` | on a shared store: `"exact"`, `"leased"` | `"exact"` |
 //! | `thresholds` | shares of the amount, 0.001 to 10 with at most 3 decimals, at most 8 | none |
 //!
-//! `[[route]]`, at most 256:
+//! A window is sliding, a number with `s`, `m`, `h`, `d` or `w` from `"1s"` to `"400d"`; by the calendar, `"hour"`,
+//! `"day"`, `"week"` or `"month"`; or `"lifetime"`.
+//!
+//! `[[route]]`, at most 256, of which the first that matches decides:
 //!
 //! | key | value | default |
 //! | --- | --- | --- |
-//! | `path` | a path, or one pattern; used once | required |
+//! | `path` | a path, or a pattern that follows all narrower ones | required |
 //! | `dialect` | of refusals: `"openai"`, `"anthropic"`, `"problem"` | by the path |
 //! | `max_output` | the most output tokens of a request, from 1 | the model's |
 //! | `on_over` | a request for more is lowered, `"clamp"`, or refused, `"refuse"` | `"clamp"` |
@@ -83,7 +88,7 @@
 //! | `missing_usage` | `"charge-estimate"`, `"charge-reservation"` | `"charge-estimate"` |
 //! | `max_lifetime` | of a hold, `"1s"` to `"7d"` | `"1h"` |
 //! | `input_estimate` | `"bytes"` | `"bytes"` |
-//! | `stored_content` | what a reference to content that the provider keeps is taken for: `"context-window"`, or `"refuse"` | `"context-window"` |
+//! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
 //! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
 //! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |
 //! | `spent_status` | of a refusal for a spent budget: 429, 402 | 429 |
@@ -91,16 +96,16 @@
 //! | `headers` | `"ietf"`, `"legacy"`, `"openai"`, `"anthropic"`; none is `[]` | `["ietf"]` |
 //! | `max_keys` | of each scope in memory, 1 to 1073741824 | 1048576 |
 //! | `max_reservations` | held in memory, 1 to 1073741824 | 1048576 |
-//! | `on_store_error` | `"local-share-then-deny"`, `"local-then-allow"`, `"deny"`, `"allow"` | the first for tokens and cost, the second for requests and concurrency |
+//! | `on_store_error` | `"local-share-then-deny"`, `"local-then-allow"`, `"deny"`, `"allow"` | see [`OnStoreError`] |
 //! | `store_deadline` | how long a shared store may take, `"1ms"` to `"1m"` | `"25ms"` |
-//! | `threshold_tokens` | the tally's alarm, from 1 | 100000 |
-//! | `threshold_window` | over which it is counted, `"1s"` to `"400d"` | `"1h"` |
+//! | `threshold_tokens` | of an organisation, for the tally's alarm; from 1 | 100000 |
+//! | `threshold_window` | over which it is counted, `"1s"` to `"1d"` | `"1h"` |
 //!
 //! `[prices]`:
 //!
 //! | key | value | default |
 //! | --- | --- | --- |
-//! | `file` | a price book, relative to the configuration file; see [`PriceBook::from_toml`](crate::price::PriceBook::from_toml) | the embedded book |
+//! | `file` | a [price book](crate::price::PriceBook::from_toml), relative to the configuration file | embedded |
 //! | `replace` | whether it replaces the embedded book instead of extending it | `false` |
 //!
 //! # Example

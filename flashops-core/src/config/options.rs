@@ -26,9 +26,9 @@ pub struct Options {
     pub store_deadline: Duration,
     /// What a reference to content that the provider keeps is taken for.
     pub stored_content: StoredContent,
-    /// How many tokens of everybody together in [`Options::threshold_window`] raise the tally's alarm; at least 1.
+    /// How many tokens of one organisation in [`Options::threshold_window`] raise the tally's alarm; at least 1.
     pub threshold_tokens: Tokens,
-    /// The time over which the tally counts them.
+    /// The time over which the tally counts them, from a second to a day.
     pub threshold_window: Duration,
 }
 

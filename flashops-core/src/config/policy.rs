@@ -8,8 +8,9 @@ use toml::Spanned;
 use super::options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
 use super::schema::{RawPolicy, Text, Whole, WordOrNumber};
 use super::value::{bounded, bounded_duration, choose};
-use crate::limit::{CarryDebt, Limit, MissingUsage, OnExpiry, Switches, UnknownModel};
+use crate::limit::{CarryDebt, MissingUsage, OnExpiry, Switches, UnknownModel};
 use crate::place::Mistake;
+use crate::record::{Tally, TokenThreshold};
 use crate::store::Bounds;
 use crate::units::{MAX_AMOUNT, Tokens};
 
@@ -74,7 +75,7 @@ pub(super) fn switches(raw: &RawPolicy) -> Result<Switches, Mistake> {
 /// The other switches.
 pub(super) fn options(raw: &RawPolicy) -> Result<Options, Mistake> {
     let usual = Options::default();
-    let windows = Limit::MIN_WINDOW..=Limit::MAX_WINDOW;
+    let windows = TokenThreshold::MIN_WINDOW..=Tally::MAX_WINDOW;
     let tokens = |tokens: &Whole| bounded(tokens, "threshold_tokens", 1..=MAX_AMOUNT).map(Tokens::saturating);
     Ok(Options {
         anonymous: or(&raw.anonymous, usual.anonymous, |word| choose(word, &ANONYMOUS))?,

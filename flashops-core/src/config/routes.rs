@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::schema::{RawRoute, Text};
 use super::value::{bounded, choose};
 use crate::limit::RoutePatterns;
-use crate::place::Mistake;
+use crate::place::{Mistake, shortened};
 use crate::price::Name;
 use crate::units::{MAX_AMOUNT, Tokens};
 
@@ -89,16 +89,13 @@ impl RouteConfig {
         &self.fallback
     }
 
-    fn is_pattern(&self) -> bool {
-        self.path.contains('*')
+    /// Whether every path of another route is one of this: a pattern is matched as if it were a path.
+    fn covers(&self, other: &Self) -> bool {
+        match other.path.strip_suffix("/**") {
+            Some(start) => self.path.ends_with("/**") && self.contains(start),
+            None => self.contains(&other.path),
+        }
     }
-}
-
-/// The route of a path: the one that names it, else the last whose pattern matches.
-pub(super) fn find<'r>(routes: &'r [RouteConfig], path: &str) -> Option<&'r RouteConfig> {
-    let mut matching = routes.iter().rev().filter(|route| route.contains(path)).peekable();
-    let last = matching.peek().copied();
-    matching.find(|route| !route.is_pattern()).or(last)
 }
 
 pub(super) fn read(raw: &[Spanned<RawRoute>]) -> Result<Vec<RouteConfig>, Mistake> {
@@ -108,8 +105,9 @@ pub(super) fn read(raw: &[Spanned<RawRoute>]) -> Result<Vec<RouteConfig>, Mistak
     let mut routes: Vec<RouteConfig> = Vec::new();
     for raw in raw.iter().map(Spanned::get_ref) {
         let route = route(raw)?;
-        if routes.iter().any(|other| other.path == route.path) {
-            return Err((raw.path.span(), "another route has the same `path`".to_owned()));
+        if let Some(first) = routes.iter().find(|first| first.covers(&route)) {
+            let message = format!("the route \"{}\" before it has all of its paths already", shortened(&first.path));
+            return Err((raw.path.span(), message));
         }
         routes.push(route);
     }

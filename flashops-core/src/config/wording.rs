@@ -23,9 +23,7 @@ pub(super) fn is_plain_name(text: &str) -> bool {
 pub(super) fn suggestion<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> String {
     let near = names.into_iter().map(|name| (distance(given, name), name)).min();
     match near {
-        Some((changes, name)) if changes <= MAX_DISTANCE && changes < name.len() => {
-            format!("; did you mean `{name}`?")
-        }
+        Some((changes, name)) if is_slip(changes, given, name) => format!("; did you mean `{name}`?"),
         _ => String::new(),
     }
 }
@@ -37,6 +35,12 @@ pub(super) fn choice<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
         return String::new();
     };
     if quoted.is_empty() { last } else { format!("{} or {last}", quoted.join(", ")) }
+}
+
+/// Whether so few letters differ that nothing else can be meant. The first is seldom wrong.
+fn is_slip(changes: usize, given: &str, name: &str) -> bool {
+    let same_start = given.get(..1) == name.get(..1);
+    changes <= name.len() / 2 && (changes <= 1 || (changes <= MAX_DISTANCE && same_start))
 }
 
 fn unknown_key(message: &str) -> Option<String> {
@@ -65,7 +69,14 @@ fn wrong_type(message: &str) -> Option<String> {
         ("map", "a sequence") => "; a section that can stand several times has two brackets, `[[…]]`",
         _ => "",
     };
-    Some(format!("expected {}, found {}{double}", expected_kind(expected), found_kind(kind)))
+    let wanted = expected_kind(expected);
+    let found = match kind {
+        "integer" if !wanted.starts_with("a whole number") => "a whole number",
+        "integer" if found.contains("`-") => "a negative number",
+        "integer" => "one that is too large",
+        kind => found_kind(kind),
+    };
+    Some(format!("expected {wanted}, found {found}{double}"))
 }
 
 fn expected_kind(kind: &str) -> &str {
@@ -83,7 +94,6 @@ fn found_kind(kind: &str) -> &str {
     match kind {
         "boolean" => "true or false",
         "floating point" => "a number with a fraction",
-        "integer" => "a whole number",
         "map" => "a table",
         "sequence" => "an array",
         "string" => "a text",
@@ -117,9 +127,10 @@ mod tests {
     fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
         let names = ["window", "zone", "user", "org"];
         assert_eq!(suggestion("windw", names), "; did you mean `window`?");
+        assert_eq!(suggestion("wind", names), "; did you mean `window`?");
         assert_eq!(suggestion("zoen", names), "; did you mean `zone`?");
         assert_eq!(suggestion("Org", names), "; did you mean `org`?");
-        for far in ["", "colour", "wind", &"window".repeat(1 << 16)] {
+        for far in ["", "colour", "win", "so", &"window".repeat(1 << 16)] {
             assert_eq!(suggestion(far, names), "", "{far}");
         }
     }
@@ -136,7 +147,10 @@ mod tests {
         for (message, expected) in [
             ("invalid type: string \"sk, expected `x`\", expected a boolean", "expected true or false, found a text"),
             ("invalid type: integer `7`, expected a string", "expected a text in quotes, found a whole number"),
-            ("invalid value: integer `-7`, expected u64", "expected a whole number, 0 or more, found a whole number"),
+            (
+                "invalid value: integer `-7`, expected u64",
+                "expected a whole number, 0 or more, found a negative number",
+            ),
         ] {
             assert_eq!(plain(message), expected);
         }
