@@ -28,15 +28,15 @@
 //! | a closure | whatever it likes |
 //!
 //! Nobody escapes for want of a key: without credentials the caller is the anonymous one of its address, or refused if
-//! [`Anonymous::Refused`] is chosen. Credentials that are present and unknown are refused always, so that a mistyped key is
-//! noticed. A known caller gets its address too, for limits on addresses.
+//! [`Anonymous::Refused`] is chosen. Credentials that are present and unknown are refused always, so that a mistyped
+//! key is noticed. A known caller gets its address too, for limits on addresses.
 //!
-//! Where the address comes from: [`PeerAddr`] in the request's extensions. Behind a proxy that is the proxy's, so whoever
-//! terminates the connection should put the client's there. Without any, all anonymous callers are one, at `0.0.0.0`: they share one
-//! account rather than have none.
+//! Where the address comes from: [`PeerAddr`] in the request's extensions. Behind a proxy that is the proxy's, so
+//! whoever knows the client's should put it there. Without any, all anonymous callers are one, at `0.0.0.0`: they
+//! share one account rather than have none.
 //!
-//! Edge cases: a key that is empty, longer than [`ApiKeys::MAX_KEY`] or no UTF-8 is unknown, as is any
-//! other scheme than `Bearer`. The same key in both headers is one; two different ones are [`IdentifyError::Ambiguous`].
+//! Edge cases: a key that is empty, longer than [`ApiKeys::MAX_KEY`] or no UTF-8 is unknown, as is any other scheme
+//! than `Bearer`. The same key in both headers is one; two different ones are [`IdentifyError::Ambiguous`].
 //!
 //! What this module does not do: wait. An authentication that asks a database runs before, as a layer of its own, and
 //! leaves a [`Caller`] for [`FromExtension`].

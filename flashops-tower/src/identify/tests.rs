@@ -74,6 +74,15 @@ fn credentials_that_are_there_and_known_to_nobody_are_refused_and_never_anonymou
 }
 
 #[test]
+fn a_key_beyond_the_bound_is_not_even_looked_up() {
+    let trusting = ApiKeys::new(|key: &str| Some(Caller::new(key, "everybody")));
+    let with = |length| request(&[("x-api-key", &vec![b'k'; length])], None);
+    assert!(trusting.identify(&with(ApiKeys::MAX_KEY)).is_ok());
+    assert_eq!(trusting.identify(&with(ApiKeys::MAX_KEY + 1)).unwrap_err(), IdentifyError::Unknown);
+    assert_eq!(trusting.identify(&with(0)).unwrap_err(), IdentifyError::Unknown);
+}
+
+#[test]
 fn no_credentials_are_anonymous_at_the_address_or_refused_by_choice() {
     assert_eq!(user(&[]).as_deref(), Ok("192.0.2.7"));
     let strict = keys().with_anonymous(Anonymous::Refused);

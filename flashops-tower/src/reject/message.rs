@@ -94,8 +94,8 @@ impl Sentence<'_> {
             Denial::Rate | Denial::Crowded if self.denied.retry == Retry::Never => " Waiting does not help.",
             Denial::TooLarge => " Waiting does not help: send less input, or ask for less output.",
             Denial::BoundTooWide => {
-                " Its input was bounded by one token per byte, which is more than it needs: the service admits such \
-                 requests when its input estimate is set to `calibrated`. Else send less input."
+                " Its input is counted as one token per byte, which is more than it needs: the switch that helps is \
+                 the service's `input_estimate`. Otherwise send less input."
             }
             Denial::Rate | Denial::Spent | Denial::Crowded => "",
         });

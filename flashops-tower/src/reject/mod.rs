@@ -32,41 +32,45 @@
 //! # Ok::<(), flashops_core::limit::LimitError>(())
 //! ```
 //!
-//! What [`DefaultReject`] answers, by [`Dialect`]; every problem has the code of the `OpenAI` dialect as a member `code`:
+//! What [`DefaultReject`] answers. `invalid` stands for `invalid_request_error`; the problem types are those of the
+//! rate-limit draft (quota-exceeded, temporary-reduced-capacity, abnormal-usage-detected), else `about:blank`. A
+//! problem has the code of the `OpenAI` dialect too, as a member `code`.
 //!
-//! | situation | status | `OpenAI` type / code | Anthropic type | problem type |
+//! | situation | status | `OpenAI` type: code | Anthropic type | problem |
 //! | --- | --- | --- | --- | --- |
-//! | a rate of requests, tokens or cost | 429 | `requests`, `tokens`, `cost` / `rate_limit_exceeded` | `rate_limit_error` | quota-exceeded |
-//! | a spent budget ([`Limit::is_budget`]) | 429 | `insufficient_quota` / `insufficient_quota` | `rate_limit_error` | quota-exceeded |
-//! | the same by choice ([`SpentStatus`]) | 402 | `insufficient_quota` / `insufficient_quota` | `billing_error` | quota-exceeded |
-//! | a request that can never fit | 413 | `invalid_request_error` / `request_too_large` | `request_too_large` | quota-exceeded |
-//! | only its bound never fits | 429 | as a rate; the message names the switch | `rate_limit_error` | quota-exceeded |
-//! | concurrency, overload, a full store | 503 | `server_error` / `overloaded` | `overloaded_error` | temporary-reduced-capacity |
-//! | a store that does not answer | 503 | `server_error` / `limiter_unavailable` | `api_error` | about:blank |
-//! | abuse | 429 | `requests` / `rate_limit_exceeded` | `rate_limit_error` | abnormal-usage-detected |
-//! | an address that may not come | 403 | `invalid_request_error` / `ip_not_authorized` | `permission_error` | about:blank |
-//! | no credentials, unknown ones | 401 | `invalid_request_error` / `missing_api_key`, `invalid_api_key` | `authentication_error` | about:blank |
-//! | a request that cannot be understood | 400 | `invalid_request_error` / `invalid_request` | `invalid_request_error` | about:blank |
-//! | an unknown model | 400 | `invalid_request_error` / `model_not_priced` | `invalid_request_error` | about:blank |
-//! | an output cap above the route's | 400 | `invalid_request_error` / `output_cap_exceeded` | `invalid_request_error` | about:blank |
-//! | content that the provider keeps | 400 | `invalid_request_error` / `stored_content_not_supported` | `invalid_request_error` | about:blank |
-//! | a body beyond the bound of inspection | 413 | `invalid_request_error` / `request_too_large` | `request_too_large` | about:blank |
-//! | a fault of the service | 500 | `server_error` / `internal_error` | `api_error` | about:blank |
+//! | a rate (`R` is `requests`, `tokens`, `cost`) | 429 | `R`: `rate_limit_exceeded` | `rate_limit_error` | quota |
+//! | a spent budget ([`is_budget`]) | 429 | `insufficient_quota`, twice | `rate_limit_error` | quota |
+//! | the same by choice ([`SpentStatus`]) | 402 | `insufficient_quota`, twice | `billing_error` | quota |
+//! | what can never fit | 413 | `invalid`: `request_too_large` | `request_too_large` | quota |
+//! | only its bound never fits | 429 | as a rate; the message names the switch | `rate_limit_error` | quota |
+//! | concurrency, overload, a full store | 503 | `server_error`: `overloaded` | `overloaded_error` | capacity |
+//! | a store that does not answer | 503 | `server_error`: `limiter_unavailable` | `api_error` | |
+//! | abuse | 429 | `requests`: `rate_limit_exceeded` | `rate_limit_error` | abnormal |
+//! | an address that may not come | 403 | `invalid`: `ip_not_authorized` | `permission_error` | |
+//! | no credentials | 401 | `invalid`: `missing_api_key` | `authentication_error` | |
+//! | unknown credentials | 401 | `invalid`: `invalid_api_key` | `authentication_error` | |
+//! | what cannot be understood | 400 | `invalid`: `invalid_request` | `invalid` | |
+//! | an unknown model | 400 | `invalid`: `model_not_priced` | `invalid` | |
+//! | an output cap above the route's | 400 | `invalid`: `output_cap_exceeded` | `invalid` | |
+//! | content that the provider keeps | 400 | `invalid`: `stored_content_not_supported` | `invalid` | |
+//! | a body beyond the bound of inspection | 413 | `invalid`: `request_too_large` | `request_too_large` | |
+//! | a fault of the service | 500 | `server_error`: `internal_error` | `api_error` | |
 //!
-//! Every answer has `Cache-Control: no-store`. Where waiting helps there are `Retry-After` (whole seconds, rounded up, at least 1) and
-//! `retry-after-ms` (the same wait, at least 1). `x-should-retry: false` is added where the wait is above
-//! [`DefaultReject::MAX_WAIT`] or waiting does not help: without it, clients in the field ignore a long wait and come back at
-//! once. The identity of the request is in `x-request-id`, for Anthropic in `request-id` too, and in each body.
+//! Every answer has `Cache-Control: no-store`. Where waiting helps there are `Retry-After` (whole seconds, rounded up,
+//! at least 1) and `retry-after-ms` (the same wait, at least 1). `x-should-retry: false` is added where the wait is
+//! above [`DefaultReject::MAX_WAIT`] or waiting does not help: without it, clients in the field ignore a long wait and
+//! come back at once. The identity of the request is in `x-request-id`, for Anthropic in `request-id` too, and in
+//! each body.
 //!
 //! A limit of 0 is no size that a request could shrink to: it is answered as a rate or a spent budget, without a wait.
 //!
-//! Edge cases: what the client wrote is escaped where a body repeats it, and cut at [`MAX_MESSAGE`] bytes. Numbers of money
-//! are in a message only if [`DefaultReject::with_cost_unit`] names their unit. An identity that is not plain
+//! Edge cases: what the client wrote is escaped where a body repeats it, and cut at [`MAX_MESSAGE`] bytes. Numbers of
+//! money are in a message only if [`DefaultReject::with_cost_unit`] names their unit. An identity that is not plain
 //! ([`RequestId`]) is not repeated. A denial that belongs to another, larger policy is answered as a rate.
 //!
 //! What this module does not do: decide, or log. No message ever has an API key, a user or an address in it.
 //!
-//! [`Limit::is_budget`]: flashops_core::limit::Limit::is_budget
+//! [`is_budget`]: flashops_core::limit::Limit::is_budget
 
 pub mod headers;
 

@@ -24,25 +24,31 @@
 //! # Ok::<(), flashops_core::limit::LimitError>(())
 //! ```
 //!
-//! | family | headers | reset | which limits |
-//! | --- | --- | --- | --- |
-//! | [`Family::Ietf`] | `RateLimit-Policy`, `RateLimit` (draft 11, lists of RFC 9651) | `t`, seconds | all |
-//! | [`Family::Legacy`] | `X-RateLimit-{Limit,Remaining,Reset}` | seconds since 1970 | the request limit with least left, else the limit with the smallest share left |
-//! | [`Family::OpenAi`] | `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` | Go duration | of each resource the one with least left |
-//! | [`Family::Anthropic`] | `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}` | RFC 3339 | of each resource the one with least left |
+//! | family | headers | reset |
+//! | --- | --- | --- |
+//! | [`Family::Ietf`] | `RateLimit-Policy`, `RateLimit`: lists of RFC 9651 with all limits | `t`, in seconds |
+//! | [`Family::Legacy`] | `X-RateLimit-{Limit,Remaining,Reset}` | seconds since 1970 |
+//! | [`Family::OpenAi`] | `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` | a Go duration |
+//! | [`Family::Anthropic`] | `anthropic-ratelimit-R-{limit,remaining,reset}` | RFC 3339 |
 //!
-//! In the IETF family, limits on other things than requests name their unit: `tokens`, `input-tokens` and `output-tokens`
-//! (not registered, but used), `concurrent-requests`, and for money its unit (`nano-usd`), which is shown only if
-//! [`Headers::with_cost_unit`] gives it. Whatever the families, `flashops-warning` lists the exceeded limits that only
-//! warn.
+//! R is `requests`, `tokens`, `input-tokens` and `output-tokens`. The families of vendors tell for each resource of the
+//! limit with least left; the legacy one tells of the request limit with least left, else of the limit with the
+//! smallest share left.
+//!
+//! In the IETF family, limits on other things than requests name their unit: `tokens`, `input-tokens` and
+//! `output-tokens` (not registered, but used), `concurrent-requests`, and for money its unit (`nano-usd`), which is
+//! shown only if [`Headers::with_cost_unit`] gives it. Whatever the families, `flashops-warning` lists the exceeded
+//! limits that only warn.
 //!
 //! Edge cases: limits in shadow are never shown. Only enforced limits are in the families of vendors, since those have
 //! no word for a limit that warns. Calendar and lifetime windows have no `w`: their length changes or is endless. What
-//! never resets has no reset. The IETF headers are lists and are added to those of an inner service; the others replace them.
-//! On a refusal the headers tell of the limit that takes longest, with the wait as its reset; the policy names all that
-//! had no room. Integers are cut at 999,999,999,999,999, the largest of RFC 9651. More than eight limits are not shown.
+//! never resets has no reset. The IETF headers are lists and are added to those of an inner service; the others replace
+//! them. On a refusal the headers tell of the limit that takes longest, with the wait as its reset; the policy names
+//! all that had no room. Integers are cut at 999,999,999,999,999, the largest of RFC 9651, in the lists. More than
+//! eight limits are not shown.
 //!
-//! What this module does not do: say when to come back ([`Retry-After`](super::DefaultReject)), ask a store, or write trailers.
+//! What this module does not do: say when to come back ([`DefaultReject`](super::DefaultReject) does), ask a store, or
+//! write trailers.
 
 mod advert;
 mod names;
@@ -94,22 +100,21 @@ type Shown<'a> = ArrayVec<(Standing, &'a Advert), MAX_STANDINGS>;
 type List = Line<{ MAX_STANDINGS * MAX_ITEM }>;
 
 impl Headers {
-    /// Headers of these families for the limits of a policy; without any family only warnings are written.
+    /// Headers of these families for the limits of a policy, but for those on money; without any family only warnings
+    /// are written.
     pub fn new(policy: &Policy, families: impl IntoIterator<Item = Family>) -> Self {
         let mut chosen = [false; 4];
         for family in families {
             chosen[family as usize] = true;
         }
-        let adverts: Box<[_]> = policy.limits().iter().map(|limit| Advert::new(limit, None)).collect();
         let warns = policy.limits().iter().any(|limit| limit.mode() == Mode::Warn);
-        Self { adverts, families: chosen, warns }
+        Self { adverts: adverts(policy, None), families: chosen, warns }
     }
 
     /// Shows the limits on money too, in this unit; `policy` is the same again. It tells clients what they cost.
     #[must_use]
-    pub fn with_cost_unit(mut self, policy: &Policy, unit: MoneyUnit) -> Self {
-        self.adverts = policy.limits().iter().map(|limit| Advert::new(limit, Some(unit))).collect();
-        self
+    pub fn with_cost_unit(self, policy: &Policy, unit: MoneyUnit) -> Self {
+        Self { adverts: adverts(policy, Some(unit)), ..self }
     }
 
     /// Writes how limits stand. Standings of another policy are passed over where it is larger.
@@ -172,6 +177,10 @@ impl Headers {
     const fn has(&self, family: Family) -> bool {
         self.families[family as usize]
     }
+}
+
+fn adverts(policy: &Policy, cost_unit: Option<MoneyUnit>) -> Box<[Option<Advert>]> {
+    policy.limits().iter().map(|limit| Advert::new(limit, cost_unit)).collect()
 }
 
 /// The first limits of a set, as many as one header has room for.

@@ -55,8 +55,8 @@ pub(super) const ANTHROPIC_OUTPUT_TOKENS: Trio = [
     HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
 ];
 
-/// Every header that limits and refusals write for clients, for `Access-Control-Expose-Headers`: a page in a browser can
-/// read no others.
+/// Every header that limits and refusals write for clients, for `Access-Control-Expose-Headers`: a page in a browser
+/// can read no others.
 ///
 /// ```
 /// use flashops_tower::reject::headers::exposed;

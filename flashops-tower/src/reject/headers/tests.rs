@@ -189,8 +189,29 @@ fn without_a_request_limit_the_legacy_family_tells_of_the_smallest_share() {
     let policy =
         Policy::new(vec![sliding("a", Resource::Tokens, 1_000, 60), sliding("b", Resource::OutputTokens, 100, 60)]);
     let policy = policy.unwrap();
-    let standings = [standing(&policy, 0, 950, 0, Some(1_000)), standing(&policy, 1, 40, 0, Some(1_000))];
+    let standings = [standing(&policy, 0, 900, 0, Some(1_000)), standing(&policy, 1, 40, 0, Some(1_000))];
     assert_eq!(applied(&policy, &[Family::Legacy], &standings)["x-ratelimit-limit"], "1000");
+}
+
+#[test]
+fn of_two_limits_with_the_same_left_the_one_that_stays_so_longer_is_told() {
+    let policy =
+        Policy::new(vec![sliding("a", Resource::Requests, 5, 60), sliding("b", Resource::Requests, 50, 3_600)])
+            .unwrap();
+    let standings = [standing(&policy, 0, 5, 0, Some(1_000)), standing(&policy, 1, 50, 0, Some(2_000))];
+    assert_eq!(applied(&policy, &[Family::OpenAi], &standings)["x-ratelimit-reset-requests"], "2s");
+}
+
+#[test]
+fn nobody_knows_when_a_request_in_progress_ends() {
+    let policy = Policy::new(vec![Limit::concurrency("streams", Scope::User, 4).unwrap()]).unwrap();
+    let (limit, _) = policy.indexed().next().unwrap();
+    let violated = policy.select(|_| true);
+    let denied = Denied { limit, violated, asked: 1, remaining: 0, retry: Retry::WHILE_HELD };
+    let mut headers = HeaderMap::new();
+    Headers::new(&policy, ALL).apply_denied(&mut headers, &denied, NOW);
+    assert_eq!(headers["ratelimit"], r#""streams";r=0"#);
+    assert!(!headers.contains_key("x-ratelimit-reset"));
 }
 
 #[test]

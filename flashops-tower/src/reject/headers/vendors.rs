@@ -111,7 +111,7 @@ mod tests {
     /// Counts through all years and months: too slow to be clever.
     fn by_counting(seconds: u64) -> String {
         let (mut days, mut year) = (seconds / 86_400, 1970);
-        let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
         while days >= 365 + u64::from(leap(year)) {
             days -= 365 + u64::from(leap(year));
             year += 1;
