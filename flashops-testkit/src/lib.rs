@@ -13,5 +13,6 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 pub mod stub;
 pub mod trace;
