@@ -1,5 +1,7 @@
 //! What the store in memory promises beyond the conformance suite: its bounds, its laziness, and odd histories.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

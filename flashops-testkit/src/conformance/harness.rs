@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use flashops_core::clock::ManualClock;
+use flashops_core::clock::{Clock, ManualClock, Tick, UnixSeconds};
 use flashops_core::limit::Policy;
 use flashops_core::store::{Bounds, MemoryStore, Store};
 
@@ -21,6 +21,12 @@ pub trait Harness {
     /// midnight UTC when the harness was made.
     fn advance(&self, by: Duration) -> impl Future<Output = ()>;
 
+    /// Sets both clocks back, by whole seconds on the wall clock; [`Harness::advance`] by as much sets them right. Says
+    /// whether it can.
+    fn step_back(&self, _by: Duration) -> bool {
+        false
+    }
+
     /// By how much an instant that the store names may be too late.
     fn resolution(&self) -> Duration {
         Duration::ZERO
@@ -33,9 +39,18 @@ pub trait Harness {
 }
 
 /// Stores in memory, with a clock that moves when it is told to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryHarness {
     clock: ManualClock,
+}
+
+impl Default for MemoryHarness {
+    fn default() -> Self {
+        let clock = ManualClock::new();
+        // A power of two, so that what rounds instants to powers of two rounds no round number of microseconds.
+        clock.set_tick(Tick::from_nanos(1 << 60));
+        Self { clock }
+    }
 }
 
 impl MemoryHarness {
@@ -61,6 +76,15 @@ impl Harness for MemoryHarness {
 
     async fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    fn step_back(&self, by: Duration) -> bool {
+        let now = self.clock.now();
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        self.clock.set_tick(Tick::from_nanos(now.tick.nanos().saturating_sub(nanos)));
+        self.clock.set_unix(UnixSeconds(now.unix.0.saturating_sub(seconds)));
+        nanos <= now.tick.nanos()
     }
 }
 

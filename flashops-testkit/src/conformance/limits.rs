@@ -1,6 +1,6 @@
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Mode, Resource, Retry, Switches, Window};
-use flashops_core::store::{Refused, StoreError};
+use flashops_core::store::{Refused, Standing, StoreError};
 use flashops_core::units::{Amounts, Cost, Tokens};
 
 use super::Harness;
@@ -49,7 +49,7 @@ pub(super) async fn limits_that_do_not_enforce_never_refuse_and_are_counted<H: H
     at.settle(0, tokens(90)).await;
     at.settle(1, Amounts::ZERO).await;
     assert_eq!(at.sums().await, [(4, 0), (90, 120), (90, 120), (0, 3)]);
-    let shown: Vec<u64> = at.standings().await.iter().map(|standing| standing.remaining()).collect();
+    let shown: Vec<u64> = at.standings().await.iter().map(Standing::remaining).collect();
     assert_eq!(shown, [0, 0, 0, 0]);
 }
 

@@ -34,6 +34,7 @@ mod subject;
 mod thresholds;
 
 pub use harness::{Harness, MemoryHarness, block_on};
+pub(crate) use subject::scopes as scopes_of;
 
 /// Names every case once: for the list, for running one by name, and for the macro that makes tests of them.
 macro_rules! cases {

@@ -103,6 +103,6 @@ pub(super) async fn a_report_says_what_the_standings_say<H: Harness>(harness: &H
     let admitted = at.admit(1).await.expect("there is room");
     let requests: Vec<Standing> = at.standings().await.into_iter().take(1).collect();
     assert_eq!(admitted.standings[..], requests[..]);
-    let used: Vec<u64> = at.standings().await.iter().map(|standing| standing.remaining()).collect();
+    let used: Vec<u64> = at.standings().await.iter().map(Standing::remaining).collect();
     assert_eq!(used, [17, 910, 910]);
 }

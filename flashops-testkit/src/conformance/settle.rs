@@ -1,6 +1,6 @@
 use flashops_core::key::Scope;
 use flashops_core::limit::{Resource, Window};
-use flashops_core::store::Refused;
+use flashops_core::store::{Refused, Standing};
 use flashops_core::units::{Amounts, Cost, MAX_AMOUNT, Tokens};
 
 use super::Harness;
@@ -59,7 +59,7 @@ pub(super) async fn no_refund_lifts_a_limit_above_its_amount<H: Harness>(harness
         at.spend(id, tokens(100), Amounts::ZERO).await;
         at.settle(id, Amounts::ZERO).await;
     }
-    let remaining: Vec<u64> = at.standings().await.iter().map(|standing| standing.remaining()).collect();
+    let remaining: Vec<u64> = at.standings().await.iter().map(Standing::remaining).collect();
     assert_eq!(remaining, [2, 100]);
     denied(at.reserve(9, tokens(101)).await);
     assert!(at.reserve(9, tokens(100)).await.is_ok());

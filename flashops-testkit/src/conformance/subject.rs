@@ -166,7 +166,7 @@ impl<'h, H: Harness> Subject<'h, H> {
     }
 }
 
-pub(super) fn scopes<'a>(keys: &[(Scope, &'a str)]) -> Scopes<'a> {
+pub(crate) fn scopes<'a>(keys: &[(Scope, &'a str)]) -> Scopes<'a> {
     keys.iter().fold(Scopes::new(), |scopes, (scope, text)| scopes.with(Key::new(*scope, text)))
 }
 
