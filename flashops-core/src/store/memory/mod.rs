@@ -422,6 +422,7 @@ fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Mo
         let layout = &one.table.layout;
         let account = one.account_or_new(now);
         account.hold(layout, limits, amounts, now);
+        one.shard.refusal.forget(one.key());
         if report {
             let standings = &mut admitted.standings;
             account.standings(layout, limits, now, |standing| {

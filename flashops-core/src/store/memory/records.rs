@@ -154,9 +154,10 @@ impl Shard {
     }
 
     fn insert(&mut self, id: ReservationId, record: Record) {
-        self.postpone(id, record.deadline);
+        let deadline = record.deadline;
         let entry = Entry { id, state: State::Live(Box::new(record)) };
         self.entries.insert_unique(hash(id), entry, |entry| hash(entry.id));
+        self.postpone(id, deadline);
     }
 
     /// Enters the deadline of a live reservation, the first or a new one.
