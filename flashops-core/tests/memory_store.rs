@@ -342,3 +342,17 @@ fn a_dispatched_guard_that_is_dropped_keeps_its_request_also_with_an_empty_check
     drop(budget.try_reserve(&scopes, all, Amounts::ONE_REQUEST, Amounts::ZERO).unwrap());
     assert_eq!(budget.store().standings_now(&scopes, all)[0].used, 1);
 }
+
+#[test]
+fn a_refusal_that_is_repeated_knows_of_what_was_admitted_since() {
+    let at = Fixture::new(vec![sliding("rpm", Resource::Requests, 10)]);
+    at.admit("ann", 4).unwrap();
+    at.clock.advance(Duration::from_secs(30));
+    at.admit("ann", 4).unwrap();
+    let first = at.admit("ann", 5).unwrap_err();
+    assert_eq!((first.remaining, first.retry), (2, Retry::After(Duration::from_secs(30))));
+    at.clock.advance(Duration::from_secs(1));
+    at.admit("ann", 2).unwrap();
+    let again = at.admit("ann", 5).unwrap_err();
+    assert_eq!((again.remaining, again.retry), (0, Retry::After(Duration::from_secs(59))));
+}
