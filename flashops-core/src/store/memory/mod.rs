@@ -420,6 +420,7 @@ fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Mo
     };
     for one in locked {
         let layout = &one.table.layout;
+        one.shard.refusal.forget(one.key());
         let account = one.account_or_new(now);
         account.hold(layout, limits, amounts, now);
         one.shard.refusal.forget(one.key());
