@@ -423,7 +423,6 @@ fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Mo
         one.shard.refusal.forget(one.key());
         let account = one.account_or_new(now);
         account.hold(layout, limits, amounts, now);
-        one.shard.refusal.forget(one.key());
         if report {
             let standings = &mut admitted.standings;
             account.standings(layout, limits, now, |standing| {
