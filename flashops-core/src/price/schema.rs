@@ -235,8 +235,9 @@ mod tests {
     use super::*;
 
     /// Lines 1 to 6 are a whole model but for its price.
-    const MODEL: &str =
-        "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\nsource = \"s\"\nas_of = \"2026-01-01\"\n";
+    const MODEL: &str = "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\n\
+                         source = \"s\"\nas_of = \"2026-01-01\"\n";
+    const PRICE: &str = "[[model.price]]\neffective_from = \"2026-01-01\"\ninput = \"1.5\"\noutput = \"2\"\n";
 
     fn error(text: &str) -> String {
         PriceBook::from_toml(text).unwrap_err().to_string()
@@ -342,7 +343,7 @@ mod tests {
 
         #[test]
         fn no_damage_to_a_book_makes_the_reader_panic(at in any::<prop::sample::Index>(), with in "\\PC{0,8}") {
-            let mut text = format!("{MODEL}[[model.price]]\neffective_from = \"2026-01-01\"\ninput = \"1.5\"\noutput = \"2\"\n");
+            let mut text = format!("{MODEL}{PRICE}");
             let at = at.index(text.len());
             text.replace_range(at..=at, &with);
             let _ = PriceBook::from_toml(&text);
