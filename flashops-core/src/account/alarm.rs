@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::clock::{Tick, UnixSeconds};
+use crate::clock::{Moment, Tick, UnixSeconds};
 
 /// Whether one threshold of one limit has fired.
 ///
@@ -53,14 +53,21 @@ impl Alarm {
         true
     }
 
-    fn rearm(&mut self, used: u64, level: u64) {
+    /// Notes that usage was this low: a sliding window fires again only after that.
+    pub(crate) fn rearm(&mut self, used: u64, level: u64) {
         if let State::Sliding { low_since, .. } = &mut self.state {
             *low_since |= u128::from(used) * 10 < u128::from(level) * 9;
         }
     }
 
-    pub(crate) const fn fired_in_period(&self) -> bool {
-        matches!(self.state, State::Period(_))
+    /// Whether it may not fire now because it has fired, so that forgetting it would let it.
+    pub(crate) fn is_spent(&self, window: Duration, now: Moment) -> bool {
+        match self.state {
+            State::Armed => false,
+            State::Period(end) => now.unix < end,
+            State::Sliding { at, .. } => now.tick.since(at) < window,
+            State::Ever => true,
+        }
     }
 }
 

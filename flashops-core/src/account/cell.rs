@@ -59,6 +59,13 @@ impl Cell {
 
     /// Counts an amount in the current window or period.
     pub(crate) fn add(&mut self, rule: &Rule, amount: u64, now: Moment) {
+        if !self.alarms.is_empty() {
+            // Between two additions usage only goes down, so nobody else needs to look how low it was.
+            let used = self.used(rule, now);
+            for (alarm, &threshold) in self.alarms.iter_mut().zip(&rule.thresholds) {
+                alarm.rearm(used, rule.level(threshold));
+            }
+        }
         match (&mut self.count, &rule.timing) {
             (Count::Ring(ring), Timing::Ring(span)) => ring.add(*span, amount, now.tick),
             (Count::Log(log), Timing::Log { span, .. }) => log.add(*span, amount, now.tick),
@@ -114,11 +121,11 @@ impl Cell {
     /// Whether nothing is used or held, so that a new cell would decide alike.
     pub(crate) fn is_idle(&mut self, rule: &Rule, now: Moment) -> bool {
         self.held == 0
+            && !self.alarms.iter().any(|alarm| alarm.is_spent(rule.window, now))
             && match (&self.count, &rule.timing) {
                 (Count::Approximate(state), Timing::Approximate(span)) => state.is_idle(span, now.tick),
                 (Count::Calendar(state), Timing::Calendar { calendar, carry }) => {
-                    let fired = self.alarms.iter().any(Alarm::fired_in_period);
-                    !fired && state.is_idle(calendar, *carry, rule.amount, now.unix)
+                    state.is_idle(calendar, *carry, rule.amount, now.unix)
                 }
                 (Count::Gcra(state), Timing::Gcra(span)) => state.is_idle(span, now.tick),
                 _ => self.used(rule, now) == 0,

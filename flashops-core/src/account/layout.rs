@@ -57,6 +57,14 @@ pub(crate) enum Timing {
     Ring(RingSpan),
 }
 
+impl Rule {
+    /// The usage at which a threshold is reached: never nothing.
+    pub(crate) fn level(&self, threshold: Threshold) -> u64 {
+        let level = (u128::from(self.amount) * u128::from(threshold)).div_ceil(1000);
+        u64::try_from(level).unwrap_or(u64::MAX).max(1)
+    }
+}
+
 impl Layout {
     /// The layout of a scope under a policy, for a clock that may lag by `resolution`.
     pub(crate) fn new(policy: &Policy, scope: Scope, resolution: Duration) -> Self {
@@ -127,10 +135,17 @@ fn timing(limit: &Limit, shape: Shape, resolution: Duration, carry: CarryDebt) -
     }
 }
 
+/// A log keeps as many instants as the amount, so it is only for what never exceeds it: enforced limits on requests.
+fn fits_a_log(limit: &Limit) -> bool {
+    limit.mode() == Mode::Enforce
+        && limit.resource() == Resource::Requests
+        && (1..=LARGEST_IN_LOG).contains(&limit.amount())
+}
+
 fn strict(limit: &Limit, shape: Shape, window: Duration) -> Timing {
     let span = match shape {
         Shape::Log(shared) => shared,
-        Shape::Cells if (1..=LARGEST_IN_LOG).contains(&limit.amount()) => LogSpan::new(window, limit.amount()),
+        Shape::Cells if fits_a_log(limit) => LogSpan::new(window, limit.amount()),
         Shape::Cells | Shape::Pair => return Timing::Ring(RingSpan::new(window)),
     };
     Timing::Log { span, window: span.window(window) }

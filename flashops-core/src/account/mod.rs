@@ -142,12 +142,14 @@ impl Account {
     }
 
     fn retry(&mut self, place: usize, rule: &Rule, amount: u64, now: Moment) -> Retry {
-        if amount > rule.amount {
-            return Retry::Never;
+        let Some(spare) = rule.amount.checked_sub(amount) else { return Retry::Never };
+        let without_holds = self.down_to(place, rule, spare, now);
+        let Some(room) = spare.checked_sub(self.held(place)) else { return without_holds.max(Retry::WHILE_HELD) };
+        match self.down_to(place, rule, room, now) {
+            // What never goes down would never have room beside the holds; but holds end.
+            Retry::Never => without_holds.max(Retry::WHILE_HELD),
+            retry => retry,
         }
-        let Some(room) = (rule.amount - amount).checked_sub(self.held(place)) else { return Retry::WHILE_HELD };
-        let retry = self.down_to(place, rule, room, now);
-        if retry == Retry::After(Duration::ZERO) { Retry::WHILE_HELD } else { retry }
     }
 
     /// Counts the request and holds the rest of the amounts under every limit of the set.
@@ -286,9 +288,7 @@ impl Account {
                 (None, None) => Once::Ever,
             };
             for (alarm, &threshold) in cell.alarms.iter_mut().zip(&rule.thresholds) {
-                let level = (u128::from(rule.amount) * u128::from(threshold)).div_ceil(1000);
-                let level = u64::try_from(level).unwrap_or(u64::MAX);
-                if alarm.fires(used, level, once) {
+                if alarm.fires(used, rule.level(threshold), once) {
                     found.push(Crossing { limit: rule.index, threshold, used });
                 }
             }

@@ -6,7 +6,7 @@ use crate::units::Amounts;
 /// A hold, settled when it ends: by [`Reservation::settle`], or by dropping it.
 ///
 /// Dropped before [`Reservation::dispatched`] it voids: everything is given back, the request too. Dropped after, it
-/// charges the checkpoint.
+/// charges the checkpoint, and keeps the request.
 #[must_use = "a reservation that is dropped gives back what it holds"]
 #[derive(Debug)]
 pub struct Reservation<S: Store> {
@@ -36,7 +36,8 @@ impl<S: Store> Reservation<S> {
     /// Notes that the call was sent: from now on it can have cost something.
     pub const fn dispatched(&mut self) {
         if self.charge.is_some() {
-            self.charge = Some(self.checkpoint);
+            // The request itself was made, whatever the checkpoint says of it.
+            self.charge = Some(Amounts { requests: self.held.requests, ..self.checkpoint });
         }
     }
 

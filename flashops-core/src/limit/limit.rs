@@ -80,8 +80,8 @@ pub enum Mode {
 /// How a sliding window counts. Calendar and lifetime windows count exactly and have no choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Sub-buckets, the oldest counted whole; an exact log where the amount is at most 64. Never more than the amount in any
-    /// interval of the window's length.
+    /// Sub-buckets, the oldest counted whole; an exact log for an enforced limit of at most 64 requests. Never more than the
+    /// amount in any interval of the window's length.
     #[default]
     Ring,
     /// Two counters, the older one weighted. Constant memory; lets through up to 1.98 times the amount in a window.

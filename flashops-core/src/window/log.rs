@@ -1,4 +1,4 @@
-//! An exact log of instants, for small amounts: one log serves every window of a key.
+//! An exact log of instants, for small amounts that are never exceeded: one log serves every window of a key.
 //!
 //! A limit of L has room for one more exactly if the L-th newest instant has left its window, so a check is one
 //! look-up. Instants are kept in 32 bits as multiples of a power of two of nanoseconds, chosen so that the longest window spans
@@ -102,7 +102,12 @@ impl ExactLog {
 
     /// Gives back units that were added at an instant, unless they are forgotten already.
     pub(crate) fn remove(&mut self, span: LogSpan, amount: u64, at: Tick) {
-        let stamp = span.stamp(at) as u32;
+        let stamp = span.stamp(at);
+        // Beyond this distance the lower halves repeat, and another unit would be taken for this one.
+        if stamp > self.newest || self.newest - stamp > u64::from(u32::MAX) {
+            return;
+        }
+        let stamp = stamp as u32;
         for _ in 0..amount {
             let len = usize::from(self.len);
             let Some(place) = (0..len).rev().find(|&index| self.stamp(index) == stamp) else { return };

@@ -24,7 +24,7 @@
 //!
 //! | window | counts by | never more than the amount | memory |
 //! | --- | --- | --- | --- |
-//! | sliding, `ring`, amount ≤ 64 | exact log of instants | yes | 4 bytes a unit |
+//! | sliding, `ring`, enforced, at most 64 requests | exact log of instants | yes | 4 bytes a unit |
 //! | sliding, `ring` | 40 sub-buckets, the oldest counted whole | yes; admits at least 97 % of an exact log | 4 or 8 bytes a bucket |
 //! | sliding, `approximate` | two counters, the older one weighted | no: up to 1.98 times in a window | constant |
 //! | sliding, `gcra` | one arrival time | no: up to 1.99 times in a window | constant |

@@ -1,5 +1,6 @@
 //! The store in this process.
 
+mod next_deadline;
 mod records;
 mod refusal;
 mod table;
@@ -130,7 +131,12 @@ impl<C: Clock> MemoryStore<C> {
         if !fit(&mut locked, limits, &asked, now) {
             return Err(self.refuse(locked, command, limits, now));
         }
-        Ok(take(&mut locked, limits, &asked, now, command.report))
+        let mut admitted = take(&mut locked, limits, &asked, now, command.report);
+        for one in &mut locked {
+            let layout = &one.table.layout;
+            one.account_or_new(now).crossings(layout, limits, now, &mut admitted.crossings);
+        }
+        Ok(admitted)
     }
 
     /// The answer again that the only key of a request got before, if nothing can have changed it.
@@ -178,12 +184,10 @@ impl<C: Clock> MemoryStore<C> {
     /// [`StoreError::Full`].
     pub fn reserve_now(&self, command: &Reserve<'_>) -> Result<Result<Reserved, Refused>, StoreError> {
         let now = self.moment();
-        match self.try_reserve(command, now)? {
-            Err(Refused::Denied(denied)) => {
-                // Holds past their deadline may be all that is in the way.
-                if self.expire(now) { self.try_reserve(command, now) } else { Ok(Err(Refused::Denied(denied))) }
-            }
-            answer => Ok(answer),
+        match self.try_reserve(command, now) {
+            // Holds past their deadline may be all that is in the way.
+            Err(StoreError::Full) | Ok(Err(Refused::Denied(_))) if self.expire(now) => self.try_reserve(command, now),
+            answer => answer,
         }
     }
 
@@ -222,6 +226,13 @@ impl<C: Clock> MemoryStore<C> {
     /// Holds more: [`Store::extend`] without a future around it.
     pub fn extend_now(&self, command: &Extend) -> Extended {
         let now = self.moment();
+        match self.try_extend(command, now) {
+            Extended::Denied(_) if self.expire(now) => self.try_extend(command, now),
+            answer => answer,
+        }
+    }
+
+    fn try_extend(&self, command: &Extend, now: Moment) -> Extended {
         let mut shard = self.records.lock(command.id);
         let deadline = now.tick.after(command.lifetime);
         let extended = match shard.state(command.id) {
@@ -232,7 +243,7 @@ impl<C: Clock> MemoryStore<C> {
             }
             _ => return Extended::NotHeld,
         };
-        shard.postpone(command.id, deadline);
+        self.records.postpone(&mut shard, command.id, deadline);
         extended
     }
 
@@ -246,6 +257,10 @@ impl<C: Clock> MemoryStore<C> {
         for one in &mut locked {
             let layout = &one.table.layout;
             one.account_or_new(now).top_up(layout, limits, &more);
+        }
+        // An account in which nothing was held may have gone, and its place too.
+        for (account, one) in record.accounts.iter_mut().zip(&locked) {
+            account.2 = one.is_overflow();
         }
         record.held = record.held.saturating_add(more);
         Extended::Held
@@ -264,7 +279,7 @@ impl<C: Clock> MemoryStore<C> {
                 if record.expired.is_none() && record.deadline <= now.tick {
                     self.charge_expired(record, now);
                 }
-                let outcome = self.apply(record, &command.used, now, &mut crossings);
+                let outcome = self.apply(record, &command.used, now, Some(&mut crossings));
                 self.records.close(&mut shard, command.id, command.used);
                 outcome
             }
@@ -272,7 +287,8 @@ impl<C: Clock> MemoryStore<C> {
         Settled { outcome, crossings }
     }
 
-    fn apply(&self, record: &Record, used: &Amounts, now: Moment, crossings: &mut Crossings) -> Outcome {
+    /// Puts what was used in place of the hold, or of what expiry charged. Thresholds fire only where somebody is told.
+    fn apply(&self, record: &Record, used: &Amounts, now: Moment, mut crossings: Option<&mut Crossings>) -> Outcome {
         let mut locked = self.lock_recorded(record, now);
         for one in &mut locked {
             let layout = &one.table.layout;
@@ -280,23 +296,20 @@ impl<C: Clock> MemoryStore<C> {
             match record.expired {
                 None => account.settle(layout, record.limits, &record.held, used, record.admitted, now),
                 Some((charged, at)) => {
-                    account.correct(layout, record.limits, (&charged, at), used, record.admitted, now)
+                    account.correct(layout, record.limits, (&charged, at), used, record.admitted, now);
                 }
             }
-            account.crossings(layout, record.limits, now, crossings);
+            if let Some(crossings) = &mut crossings {
+                account.crossings(layout, record.limits, now, crossings);
+            }
             one.shard.refusal.forget(one.key());
         }
         if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
     }
 
-    /// Charges holds whose deadline has passed; says whether there may have been any.
+    /// Charges holds whose deadline has passed, and forgets those that were charged long ago; says whether there were any.
     fn expire(&self, now: Moment) -> bool {
-        let mut any = false;
-        self.records.expire(now.tick, EXPIRED_PER_CALL, |record| {
-            self.charge_expired(record, now);
-            any = true;
-        });
-        any
+        self.records.expire(now.tick, EXPIRED_PER_CALL, |record| self.charge_expired(record, now)) > 0
     }
 
     fn charge_expired(&self, record: &mut Record, now: Moment) {
@@ -307,8 +320,8 @@ impl<C: Clock> MemoryStore<C> {
             OnExpiry::Release => Amounts { requests: record.held.requests, ..Amounts::ZERO },
         };
         let kept = Amounts { requests: record.held.requests, ..charged };
-        self.apply(record, &kept, now, &mut Crossings::new());
-        record.expired = Some((charged, now));
+        self.apply(record, &kept, now, None);
+        record.expired = Some((kept, now));
         record.deadline = now.tick.after(switches.max_lifetime);
     }
 
@@ -409,7 +422,6 @@ fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Mo
         let layout = &one.table.layout;
         let account = one.account_or_new(now);
         account.hold(layout, limits, amounts, now);
-        account.crossings(layout, limits, now, &mut admitted.crossings);
         if report {
             let standings = &mut admitted.standings;
             account.standings(layout, limits, now, |standing| {

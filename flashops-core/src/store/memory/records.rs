@@ -1,6 +1,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use super::next_deadline::NextDeadline;
 use arrayvec::ArrayVec;
 use hashbrown::HashTable;
 
@@ -8,7 +9,7 @@ use crate::clock::{Moment, Tick};
 use crate::key::{Fingerprint, Scope};
 use crate::limit::LimitSet;
 use crate::store::ReservationId;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::units::Amounts;
 
 const SHARDS: usize = 64;
@@ -47,8 +48,7 @@ pub(super) struct Records {
     shards: Box<[Mutex<Shard>]>,
     live: AtomicUsize,
     max_live: usize,
-    /// No deadline is before this tick.
-    next_deadline: AtomicU64,
+    next_deadline: NextDeadline,
 }
 
 /// The reservations of one shard.
@@ -66,7 +66,7 @@ impl Records {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             live: AtomicUsize::new(0),
             max_live,
-            next_deadline: AtomicU64::new(u64::MAX),
+            next_deadline: NextDeadline::default(),
         }
     }
 
@@ -88,9 +88,13 @@ impl Records {
         let deadline = record.deadline;
         shard.insert(id, record);
         self.live.fetch_add(1, Ordering::Relaxed);
-        if deadline.nanos() < self.next_deadline.load(Ordering::Relaxed) {
-            self.next_deadline.fetch_min(deadline.nanos(), Ordering::Relaxed);
-        }
+        self.next_deadline.lower_to(deadline);
+    }
+
+    /// Enters another deadline of a live reservation, later or earlier. The caller holds its shard.
+    pub(super) fn postpone(&self, shard: &mut Shard, id: ReservationId, deadline: Tick) {
+        shard.postpone(id, deadline);
+        self.next_deadline.lower_to(deadline);
     }
 
     /// Notes that a reservation is settled, and with how much. The caller holds its shard.
@@ -99,25 +103,26 @@ impl Records {
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Hands reservations whose deadline has passed to `expire`, at most `most`, with the lock of their shard held. It
-    /// returns the deadline at which an expired one is forgotten.
-    pub(super) fn expire(&self, now: Tick, most: usize, mut expire: impl FnMut(&mut Record)) {
-        if now.nanos() < self.next_deadline.load(Ordering::Relaxed) {
-            return;
+    /// Hands reservations whose deadline has passed to `expire`, with the lock of their shard held; it sets the deadline
+    /// at which they are forgotten. Those that reached this too are forgotten. Returns how many there were, at most `most`.
+    pub(super) fn expire(&self, now: Tick, most: usize, mut expire: impl FnMut(&mut Record)) -> usize {
+        if !self.next_deadline.begin_search(now) {
+            return 0;
         }
-        let (mut done, mut next) = (0, u64::MAX);
+        let (mut done, mut next) = (0, Tick::from_nanos(u64::MAX));
         for shard in &self.shards {
             let mut shard = shard.lock();
             while let Some(&Reverse((deadline, id))) = shard.deadlines.peek() {
                 if deadline > now || done == most {
-                    next = next.min(deadline.nanos());
+                    next = next.min(deadline);
                     break;
                 }
                 shard.deadlines.pop();
                 done += usize::from(self.expire_one(&mut shard, ReservationId::from_bits(id), deadline, &mut expire));
             }
         }
-        self.next_deadline.store(next, Ordering::Relaxed);
+        self.next_deadline.lower_to(next);
+        done
     }
 
     fn expire_one(
@@ -155,8 +160,9 @@ impl Shard {
     }
 
     /// Enters the deadline of a live reservation, the first or a new one.
-    pub(super) fn postpone(&mut self, id: ReservationId, deadline: Tick) {
+    fn postpone(&mut self, id: ReservationId, deadline: Tick) {
         self.deadlines.push(Reverse((deadline, id.bits())));
+        self.drop_stale_deadlines();
     }
 
     fn close(&mut self, id: ReservationId, used: Amounts) {

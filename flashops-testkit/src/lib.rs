@@ -1,0 +1,17 @@
+//! What the tests, examples and benchmarks of flashops share.
+//!
+//! - [`stub`]: a provider on loopback that speaks the wire formats of OpenAI and Anthropic, deterministic, with
+//!   directives for every way in which a provider can fail, and a ledger of what it really produced.
+//! - [`trace`]: request traces, read from CSV or generated from a seed.
+//!
+//! ```
+//! use flashops_testkit::trace;
+//!
+//! let requests = trace::parse("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n")?;
+//! assert_eq!((requests[0].context, requests[0].generated), (374, 44));
+//! # Ok::<(), trace::TraceError>(())
+//! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod stub;
+pub mod trace;
