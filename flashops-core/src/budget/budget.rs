@@ -14,7 +14,7 @@ use crate::key::{Key, Scope, Scopes};
 use crate::limit::{Denied, LimitSet, Policy, Resource, UnknownModel};
 use crate::price::{Price, PriceBook};
 use crate::record::{CallInfo, Event, Recorder};
-use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Store, StoreError};
+use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Standings, Store, StoreError};
 use crate::units::{Amounts, Cost};
 
 /// Budgets of tokens and money, and everything else that one request of a model is held to. Clones share it.
@@ -106,7 +106,7 @@ impl<C: Clock> Budget<MemoryStore<C>> {
         let id = ReservationId::random();
         let lifetime = self.policy().switches().max_lifetime;
         let command = Reserve { id, scopes, limits, hold, checkpoint, lifetime, report: false };
-        match self.store().reserve_now(&command) {
+        match self.store().hold_now(&command, &mut Standings::new()) {
             Ok(Ok(_)) => Ok(Reservation::new(Arc::clone(self.store()), id, hold, checkpoint)),
             Ok(Err(refused)) => Err(refused_to_begin(refused)),
             Err(error) => Err(BeginError::Store(error)),
