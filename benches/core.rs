@@ -7,8 +7,8 @@ use flashops_benches::keys::Keys;
 use flashops_benches::measure::{Contestant, Figures, median, race};
 use flashops_benches::ours::{self, Callers, Limiter, Purse};
 use flashops_benches::peers::{self, Governor, Limitador};
-use flashops_benches::table::{Options, Row, Target, verdict};
 use flashops_benches::process;
+use flashops_benches::table::{Options, Row, Target, verdict};
 use flashops_core::clock::{Clock, CoarseClock, SystemClock};
 
 const COARSE: &str = "ours, coarse clock";
@@ -186,8 +186,11 @@ impl Bench {
     fn memory(&mut self) {
         let per_key = |side: &str, fill: &str| process::child(&[child::MEMORY, side, fill])[0];
         if self.options.wants("memory") {
-            let governor = format!("(small limits, an exact log: {:.1} B; governor {:.1} B)",
-                per_key(child::LOG, "1"), per_key(child::GOVERNOR, "1"));
+            let governor = format!(
+                "(small limits, an exact log: {:.1} B; governor {:.1} B)",
+                per_key(child::LOG, "1"),
+                per_key(child::GOVERNOR, "1")
+            );
             let name = "memory per key, one hit each";
             let met = verdict(name, per_key(child::COARSE, "1"), "B", 150.0, &governor);
             self.judge(name, met);

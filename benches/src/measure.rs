@@ -7,8 +7,9 @@
 //! ```
 //!
 //! All contestants of a row take turns, batch by batch, so that a slow second of a shared machine slows all of them.
-//! Threads are pinned and start at a barrier; a figure is a thread's own wall time over its own operations, the
-//! median over the batches of a run, and then the median over the runs.
+//! Threads are pinned and start at a barrier; a figure is a thread's own wall time over its own operations, less the
+//! time for which the kernel says that other programs had its processor; the median over the batches of a run, and then
+//! the median over the runs. Time blocked on a lock counts.
 //!
 //! Edge cases: on a machine with one processor both threads share it, and figures for two threads mean nothing.
 //!
@@ -82,16 +83,18 @@ impl<'a> Contestant<'a> {
         self.name
     }
 
-    /// Wall time of an operation in nanoseconds, as seen by a thread, mean over the threads.
+    /// Time of an operation in nanoseconds, as seen by a thread, mean over the threads.
     fn batch(&self, threads: usize, first_cpu: usize, operations: usize) -> f64 {
         let barrier = Barrier::new(threads);
         let measure = |thread: usize| {
             pin(first_cpu + thread);
             let mut worker = Worker::new(thread);
+            let waited = waited_for_a_processor();
             barrier.wait();
             let start = Instant::now();
             (self.operation)(&mut worker, operations);
-            start.elapsed().as_nanos() as f64
+            let elapsed = start.elapsed().as_nanos() as u64;
+            elapsed.saturating_sub(waited_for_a_processor() - waited) as f64
         };
         let measure = &measure;
         let total: f64 = thread::scope(|scope| {
@@ -177,6 +180,12 @@ pub fn race(contestants: &[Contestant<'_>], plan: &Plan) -> Vec<Figures> {
 pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
+}
+
+/// Nanoseconds that this thread was ready to run and others had its processor; zero where the system does not say.
+pub fn waited_for_a_processor() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 /// Keeps this thread on one processor, if the system lets it.
