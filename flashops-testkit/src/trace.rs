@@ -107,14 +107,9 @@ impl fmt::Display for Mistake {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Columns => write!(formatter, "expected three columns, {HEADER}"),
-            Self::Timestamp => {
-                formatter.write_str("expected a timestamp like 2023-11-16 18:15:46.6805900")
-            }
+            Self::Timestamp => formatter.write_str("expected a timestamp like 2023-11-16 18:15:46.6805900"),
             Self::Order => formatter.write_str("the timestamp is before the one above it"),
-            Self::Tokens => write!(
-                formatter,
-                "expected whole numbers of tokens, from 0 to {MAX_TOKENS}"
-            ),
+            Self::Tokens => write!(formatter, "expected whole numbers of tokens, from 0 to {MAX_TOKENS}"),
         }
     }
 }
@@ -144,38 +139,23 @@ pub fn parse(text: &str) -> Result<Vec<TraceRequest>, TraceError> {
         if index == MAX_REQUESTS {
             return Err(TraceError::TooMany);
         }
-        let previous = requests
-            .last()
-            .map_or(Duration::ZERO, |request: &TraceRequest| request.at);
-        let request =
-            parse_line(line, &mut first, previous).map_err(|mistake| TraceError::Line {
-                number: index + 2,
-                mistake,
-            })?;
+        let previous = requests.last().map_or(Duration::ZERO, |request: &TraceRequest| request.at);
+        let request = parse_line(line, &mut first, previous)
+            .map_err(|mistake| TraceError::Line { number: index + 2, mistake })?;
         requests.push(request);
     }
-    if requests.is_empty() {
-        Err(TraceError::Empty)
-    } else {
-        Ok(requests)
-    }
+    if requests.is_empty() { Err(TraceError::Empty) } else { Ok(requests) }
 }
 
 /// Writes a trace, beginning at 2024-01-01 00:00:00; what is finer than 100 ns is cut off.
 pub fn write(requests: &[TraceRequest]) -> String {
     let mut text = format!("{HEADER}\n");
     for request in requests {
-        let time = START.saturating_add(
-            jiff::SignedDuration::try_from(request.at).unwrap_or(jiff::SignedDuration::MAX),
-        );
+        let time =
+            START.saturating_add(jiff::SignedDuration::try_from(request.at).unwrap_or(jiff::SignedDuration::MAX));
         let ticks = time.subsec_nanosecond() / 100;
-        let TraceRequest {
-            context, generated, ..
-        } = request;
-        text += &format!(
-            "{}.{ticks:07},{context},{generated}\n",
-            time.strftime("%Y-%m-%d %H:%M:%S")
-        );
+        let TraceRequest { context, generated, .. } = request;
+        text += &format!("{}.{ticks:07},{context},{generated}\n", time.strftime("%Y-%m-%d %H:%M:%S"));
     }
     text
 }
@@ -202,11 +182,7 @@ pub fn generate(seed: u64, count: usize, span: Duration) -> Vec<TraceRequest> {
         left_in_burst -= 1;
         let context = spread(&mut random, 700, 100).clamp(4, 4_096);
         let generated = spread(&mut random, 120, 70).clamp(4, 1_000);
-        requests.push(TraceRequest {
-            at,
-            context,
-            generated,
-        });
+        requests.push(TraceRequest { at, context, generated });
     }
     requests
 }
@@ -236,18 +212,11 @@ impl SplitMix64 {
     }
 }
 
-fn parse_line(
-    line: &str,
-    first: &mut Option<DateTime>,
-    previous: Duration,
-) -> Result<TraceRequest, Mistake> {
+fn parse_line(line: &str, first: &mut Option<DateTime>, previous: Duration) -> Result<TraceRequest, Mistake> {
     let mut columns = line.split(',').map(str::trim);
-    let (Some(time), Some(context), Some(generated), None) = (
-        columns.next(),
-        columns.next(),
-        columns.next(),
-        columns.next(),
-    ) else {
+    let (Some(time), Some(context), Some(generated), None) =
+        (columns.next(), columns.next(), columns.next(), columns.next())
+    else {
         return Err(Mistake::Columns);
     };
     let time: DateTime = time.parse().map_err(|_| Mistake::Timestamp)?;
@@ -256,26 +225,17 @@ fn parse_line(
     if at < previous {
         return Err(Mistake::Order);
     }
-    Ok(TraceRequest {
-        at,
-        context: tokens(context)?,
-        generated: tokens(generated)?,
-    })
+    Ok(TraceRequest { at, context: tokens(context)?, generated: tokens(generated)? })
 }
 
 fn tokens(text: &str) -> Result<u64, Mistake> {
-    text.parse()
-        .ok()
-        .filter(|tokens| *tokens <= MAX_TOKENS)
-        .ok_or(Mistake::Tokens)
+    text.parse().ok().filter(|tokens| *tokens <= MAX_TOKENS).ok_or(Mistake::Tokens)
 }
 
 /// Microseconds between bursts of 4.5 requests on average, each 0.1 s after the other, that fill the span.
 fn pause_between_bursts(count: usize, span: Duration) -> u64 {
     let bursts = (2 * count as u64 / 9).max(1);
-    let span = u64::try_from(span.as_micros())
-        .unwrap_or(u64::MAX)
-        .min(u64::MAX / 4);
+    let span = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).min(u64::MAX / 4);
     (span / bursts).saturating_sub(350_000)
 }
 
@@ -288,8 +248,8 @@ const fn micros(micros: u64) -> Duration {
 fn spread(random: &mut SplitMix64, median: u64, width: u64) -> u64 {
     /// 2^(n/16) in 1/65536.
     const SIXTEENTHS: [u64; 16] = [
-        65_536, 68_438, 71_468, 74_632, 77_936, 81_386, 84_990, 88_752, 92_682, 96_785, 101_070,
-        105_545, 110_218, 115_098, 120_194, 125_515,
+        65_536, 68_438, 71_468, 74_632, 77_936, 81_386, 84_990, 88_752, 92_682, 96_785, 101_070, 105_545, 110_218,
+        115_098, 120_194, 125_515,
     ];
     let dice: u64 = (0..8).map(|_| random.below(width / 4 + 1)).sum();
     let (octaves, sixteenths) = (dice / 16, (dice % 16) as usize);
@@ -321,9 +281,7 @@ mod tests {
         contexts.sort_unstable();
         assert!((500..900).contains(&contexts[5_000]), "{}", contexts[5_000]);
         assert!(contexts[9_500] > 3 * contexts[5_000], "{}", contexts[9_500]);
-        let bursts = trace
-            .windows(2)
-            .filter(|pair| pair[1].at - pair[0].at < Duration::from_millis(200));
+        let bursts = trace.windows(2).filter(|pair| pair[1].at - pair[0].at < Duration::from_millis(200));
         assert!(bursts.count() > 7_000);
     }
 
@@ -343,16 +301,10 @@ mod tests {
         assert_eq!(mistake("2023-11-16 18:15:47,1,2,3"), (3, Mistake::Columns));
         assert_eq!(mistake("\n2023-11-16 18:15:47,1,2"), (3, Mistake::Columns));
         assert_eq!(mistake("yesterday,1,2"), (3, Mistake::Timestamp));
-        assert_eq!(
-            mistake("2023-11-16 18:15:47,1,2\n2023-11-16 18:15:46.9,1,2"),
-            (4, Mistake::Order)
-        );
+        assert_eq!(mistake("2023-11-16 18:15:47,1,2\n2023-11-16 18:15:46.9,1,2"), (4, Mistake::Order));
         assert_eq!(mistake("2023-11-16 18:15:46.67,1,2"), (3, Mistake::Order));
         assert_eq!(mistake("2023-11-16 18:15:47,-1,2"), (3, Mistake::Tokens));
-        assert_eq!(
-            mistake("2023-11-16 18:15:47,1,1000001"),
-            (3, Mistake::Tokens)
-        );
+        assert_eq!(mistake("2023-11-16 18:15:47,1,1000001"), (3, Mistake::Tokens));
         assert!(matches!(parse("a,b,c\n"), Err(TraceError::Header)));
         assert!(matches!(parse(HEADER), Err(TraceError::Empty)));
         assert_eq!(

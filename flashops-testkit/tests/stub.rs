@@ -33,8 +33,7 @@ fn body(path: &str, prompt: &str, max: u64, rest: &Value) -> Value {
 }
 
 async fn post(provider: &StubProvider, path: &str, body: &Value) -> Response<Incoming> {
-    let client: Client<HttpConnector, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let request = Request::post(format!("{}{path}", provider.base_url()))
         .header("x-stub-tag", "tag-1")
         .body(Full::from(body.to_string()))
@@ -48,10 +47,7 @@ async fn whole(response: Response<Incoming>) -> Value {
 
 /// The text of a stream, up to its end or to where it broke, and whether it broke.
 async fn streamed(response: Response<Incoming>) -> (String, bool) {
-    assert_eq!(
-        response.headers()["content-type"],
-        "text/event-stream; charset=utf-8"
-    );
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
     received(response).await
 }
 
@@ -89,10 +85,7 @@ fn events(stream: &str) -> Vec<Value> {
 }
 
 fn kinds(events: &[Value]) -> Vec<&str> {
-    let mut kinds: Vec<&str> = events
-        .iter()
-        .map(|event| event["type"].as_str().unwrap())
-        .collect();
+    let mut kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     kinds.dedup();
     kinds
 }
@@ -101,9 +94,7 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 fn deltas(events: &[Value]) -> Vec<String> {
     let text = |event: &Value| {
         let places = ["/choices/0/delta/content", "/delta/text", "/delta"];
-        let found = places
-            .iter()
-            .find_map(|place| event.pointer(place)?.as_str().map(str::to_owned));
+        let found = places.iter().find_map(|place| event.pointer(place)?.as_str().map(str::to_owned));
         found.filter(|text| !text.is_empty())
     };
     events.iter().filter_map(text).collect()
@@ -120,12 +111,7 @@ async fn a_chat_that_is_not_streamed_reports_exactly_its_words() {
     let provider = StubProvider::start().await.unwrap();
     let asked = body(CHAT, "four words [reply 3]", 5, &json!({"n": 2}));
     let response = post(&provider, CHAT, &asked).await;
-    assert!(
-        response.headers()["x-request-id"]
-            .to_str()
-            .unwrap()
-            .starts_with("req_")
-    );
+    assert!(response.headers()["x-request-id"].to_str().unwrap().starts_with("req_"));
     let answer = whole(response).await;
 
     assert_eq!(answer["object"], "chat.completion");
@@ -138,14 +124,7 @@ async fn a_chat_that_is_not_streamed_reports_exactly_its_words() {
         assert_eq!(choice["finish_reason"], "stop");
     }
     let usage = &answer["usage"];
-    assert_eq!(
-        [
-            &usage["prompt_tokens"],
-            &usage["completion_tokens"],
-            &usage["total_tokens"]
-        ],
-        [4, 6, 10]
-    );
+    assert_eq!([&usage["prompt_tokens"], &usage["completion_tokens"], &usage["total_tokens"]], [4, 6, 10]);
     provider.idle().await;
     assert_eq!(
         only(&provider),
@@ -171,34 +150,19 @@ async fn a_chat_stream_has_its_usage_chunk_only_where_the_client_asked() {
     assert!(stream.ends_with("data: [DONE]\n\n"));
     let plain = events(&stream);
     assert!(plain.iter().all(|chunk| chunk.get("usage").is_none()));
-    assert!(
-        plain
-            .iter()
-            .all(|chunk| chunk["choices"].as_array().unwrap().len() == 1)
-    );
+    assert!(plain.iter().all(|chunk| chunk["choices"].as_array().unwrap().len() == 1));
     assert_eq!(deltas(&plain), ["w0 ", "w1 ", "w2 "]);
     assert_eq!(plain[0]["choices"][0]["delta"]["role"], "assistant");
-    assert_eq!(
-        plain.last().unwrap()["choices"][0]["finish_reason"],
-        "length"
-    );
+    assert_eq!(plain.last().unwrap()["choices"][0]["finish_reason"], "length");
 
     let options = json!({"stream": true, "stream_options": {"include_usage": true}});
-    let (stream, _) =
-        streamed(post(&provider, CHAT, &body(CHAT, "hello you", 3, &options)).await).await;
+    let (stream, _) = streamed(post(&provider, CHAT, &body(CHAT, "hello you", 3, &options)).await).await;
     let mut asked = events(&stream);
     let last = asked.pop().unwrap();
     assert_eq!(last["choices"], json!([]));
-    assert_eq!(
-        (
-            &last["usage"]["prompt_tokens"],
-            &last["usage"]["completion_tokens"]
-        ),
-        (&json!(2), &json!(3))
-    );
+    assert_eq!((&last["usage"]["prompt_tokens"], &last["usage"]["completion_tokens"]), (&json!(2), &json!(3)));
     assert!(
-        asked.iter().all(|chunk| chunk["usage"] == Value::Null
-            && chunk.as_object().unwrap().contains_key("usage"))
+        asked.iter().all(|chunk| chunk["usage"] == Value::Null && chunk.as_object().unwrap().contains_key("usage"))
     );
     assert_eq!(asked.len(), plain.len());
 }
@@ -223,27 +187,13 @@ async fn the_choices_of_a_chat_stream_are_interleaved_and_all_end() {
 async fn anthropic_messages_have_their_events_and_usage_in_order() {
     let provider = StubProvider::start().await.unwrap();
     let rest = json!({"system": "be brief", "metadata": {"user_id": "u"}});
-    let response = post(
-        &provider,
-        MESSAGES,
-        &body(MESSAGES, "a b [reply 2]", 9, &rest),
-    )
-    .await;
+    let response = post(&provider, MESSAGES, &body(MESSAGES, "a b [reply 2]", 9, &rest)).await;
     assert!(response.headers().contains_key("request-id"));
     let answer = whole(response).await;
     assert_eq!(answer["type"], "message");
-    assert_eq!(
-        answer["content"],
-        json!([{"type": "text", "text": "w0 w1 "}])
-    );
+    assert_eq!(answer["content"], json!([{"type": "text", "text": "w0 w1 "}]));
     assert_eq!(answer["stop_reason"], "end_turn");
-    assert_eq!(
-        (
-            &answer["usage"]["input_tokens"],
-            &answer["usage"]["output_tokens"]
-        ),
-        (&json!(6), &json!(2))
-    );
+    assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["output_tokens"]), (&json!(6), &json!(2)));
 
     let asked = body(MESSAGES, "a b", 3, &json!({"stream": true}));
     let (stream, _) = streamed(post(&provider, MESSAGES, &asked).await).await;
@@ -269,25 +219,11 @@ async fn anthropic_messages_have_their_events_and_usage_in_order() {
 #[tokio::test]
 async fn openai_responses_have_their_events_and_usage_in_order() {
     let provider = StubProvider::start().await.unwrap();
-    let asked = body(
-        RESPONSES,
-        "a b [reply 3]",
-        9,
-        &json!({"instructions": "be brief"}),
-    );
+    let asked = body(RESPONSES, "a b [reply 3]", 9, &json!({"instructions": "be brief"}));
     let answer = whole(post(&provider, RESPONSES, &asked).await).await;
-    assert_eq!(
-        (&answer["object"], &answer["status"]),
-        (&json!("response"), &json!("completed"))
-    );
+    assert_eq!((&answer["object"], &answer["status"]), (&json!("response"), &json!("completed")));
     assert_eq!(answer["output"][0]["content"][0]["text"], "w0 w1 w2 ");
-    assert_eq!(
-        (
-            &answer["usage"]["input_tokens"],
-            &answer["usage"]["output_tokens"]
-        ),
-        (&json!(6), &json!(3))
-    );
+    assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["output_tokens"]), (&json!(6), &json!(3)));
 
     let mut asked = asked;
     asked["stream"] = true.into();
@@ -305,24 +241,14 @@ async fn openai_responses_have_their_events_and_usage_in_order() {
         "response.completed",
     ];
     assert_eq!(kinds(&events), order);
-    let numbers: Vec<u64> = events
-        .iter()
-        .map(|event| event["sequence_number"].as_u64().unwrap())
-        .collect();
+    let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
     assert_eq!(deltas(&events).concat(), "w0 w1 w2 ");
     assert_eq!(events[0]["response"]["usage"], Value::Null);
     let last = &events.last().unwrap()["response"];
-    assert_eq!(
-        (
-            &last["usage"]["output_tokens"],
-            &last["usage"]["total_tokens"]
-        ),
-        (&json!(3), &json!(9))
-    );
+    assert_eq!((&last["usage"]["output_tokens"], &last["usage"]["total_tokens"]), (&json!(3), &json!(9)));
 
-    let capped =
-        whole(post(&provider, RESPONSES, &body(RESPONSES, "hi", 2, &json!({}))).await).await;
+    let capped = whole(post(&provider, RESPONSES, &body(RESPONSES, "hi", 2, &json!({}))).await).await;
     assert_eq!(capped["status"], "incomplete");
     assert_eq!(capped["incomplete_details"]["reason"], "max_output_tokens");
 }
@@ -332,10 +258,7 @@ async fn embeddings_are_unit_vectors_for_each_input_as_floats_or_base64() {
     let provider = StubProvider::start().await.unwrap();
     let asked = json!({"model": "e", "input": ["two words", "and three more"], "dimensions": 4});
     let answer = whole(post(&provider, EMBEDDINGS, &asked).await).await;
-    assert_eq!(
-        answer["usage"],
-        json!({"prompt_tokens": 5, "total_tokens": 5})
-    );
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 5, "total_tokens": 5}));
     assert_eq!(answer["data"][0]["embedding"], json!([0.5, 0.5, 0.5, 0.5]));
     assert_eq!(answer["data"][1]["embedding"], json!([-0.5, 0.5, 0.5, 0.5]));
 
@@ -343,49 +266,25 @@ async fn embeddings_are_unit_vectors_for_each_input_as_floats_or_base64() {
     let answer = whole(post(&provider, EMBEDDINGS, &asked).await).await;
     assert_eq!(answer["data"][0]["embedding"], "AACAPw==");
     provider.idle().await;
-    let sums = Sums {
-        answers: 2,
-        prompt_tokens: 6,
-        completion_tokens: 0,
-        cut: 0,
-    };
+    let sums = Sums { answers: 2, prompt_tokens: 6, completion_tokens: 0, cut: 0 };
     assert_eq!(provider.sums(), sums);
 }
 
 #[tokio::test]
 async fn a_cut_stream_has_exactly_its_words_and_no_end() {
     // 50,000 words fill every buffer between here and there, so that a cut which loses what is buffered shows.
-    for (path, words) in [
-        (CHAT, 0),
-        (CHAT, 1),
-        (MESSAGES, 7),
-        (RESPONSES, 7),
-        (CHAT, 50_000),
-    ] {
+    for (path, words) in [(CHAT, 0), (CHAT, 1), (MESSAGES, 7), (RESPONSES, 7), (CHAT, 50_000)] {
         let provider = StubProvider::start().await.unwrap();
-        let asked = body(
-            path,
-            &format!("[cut {words}]"),
-            60_000,
-            &json!({"stream": true}),
-        );
+        let asked = body(path, &format!("[cut {words}]"), 60_000, &json!({"stream": true}));
         let (stream, broke) = streamed(post(&provider, path, &asked).await).await;
         assert!(broke, "{path} {words}");
         assert_eq!(deltas(&events(&stream)).len(), words, "{path}");
-        for end in [
-            "[DONE]",
-            "message_stop",
-            "response.completed",
-            "\"finish_reason\":\"",
-        ] {
+        for end in ["[DONE]", "message_stop", "response.completed", "\"finish_reason\":\""] {
             assert!(!stream.contains(end), "{path} {words}");
         }
         provider.idle().await;
         let produced = only(&provider);
-        assert_eq!(
-            (produced.completion_tokens, produced.full_completion_tokens),
-            (words as u64, 60_000)
-        );
+        assert_eq!((produced.completion_tokens, produced.full_completion_tokens), (words as u64, 60_000));
         assert!(produced.cut && !produced.running);
     }
 }
@@ -413,11 +312,7 @@ async fn a_cut_answer_that_is_not_streamed_has_a_head_and_the_json_up_to_its_wor
         let asked = body(path, &format!("[cut {words}]"), 3, &rest);
         let response = post(&provider, path, &asked).await;
         assert_eq!(response.status(), StatusCode::OK);
-        let length: usize = response.headers()["content-length"]
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
         let (text, broke) = received(response).await;
         assert!(broke && text.len() < length, "{path} {words}: {text}");
         assert!(text.ends_with(end), "{path} {words}: {text}");
@@ -466,10 +361,7 @@ async fn a_client_that_leaves_before_the_head_of_a_paced_answer_gets_no_word() {
     let provider = StubProvider::start().await.unwrap();
     let asked = body(CHAT, "[pace 3600000]", 9, &json!({})).to_string();
     let mut socket = TcpStream::connect(provider.address()).await.unwrap();
-    let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: stub\r\ncontent-length: {}\r\n\r\n",
-        asked.len()
-    );
+    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: stub\r\ncontent-length: {}\r\n\r\n", asked.len());
     socket.write_all((head + &asked).as_bytes()).await.unwrap();
     while provider.requests().total() == 0 {
         tokio::task::yield_now().await;
@@ -483,31 +375,15 @@ async fn a_client_that_leaves_before_the_head_of_a_paced_answer_gets_no_word() {
 #[tokio::test]
 async fn a_directive_to_fail_answers_in_the_dialect_and_produces_nothing() {
     let provider = StubProvider::start().await.unwrap();
-    let response = post(
-        &provider,
-        CHAT,
-        &body(CHAT, "[fail 429]", 9, &json!({"stream": true})),
-    )
-    .await;
+    let response = post(&provider, CHAT, &body(CHAT, "[fail 429]", 9, &json!({"stream": true}))).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     let error = whole(response).await;
-    assert_eq!(
-        (&error["error"]["type"], &error["error"]["code"]),
-        (&json!("requests"), &json!("rate_limit_exceeded"))
-    );
+    assert_eq!((&error["error"]["type"], &error["error"]["code"]), (&json!("requests"), &json!("rate_limit_exceeded")));
 
-    let response = post(
-        &provider,
-        MESSAGES,
-        &body(MESSAGES, "[fail 529]", 9, &json!({})),
-    )
-    .await;
+    let response = post(&provider, MESSAGES, &body(MESSAGES, "[fail 529]", 9, &json!({}))).await;
     assert_eq!(response.status().as_u16(), 529);
     let error = whole(response).await;
-    assert_eq!(
-        (&error["type"], &error["error"]["type"]),
-        (&json!("error"), &json!("overloaded_error"))
-    );
+    assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("overloaded_error")));
 
     provider.idle().await;
     assert_eq!(provider.requests().errors, 2);
@@ -518,12 +394,10 @@ async fn a_directive_to_fail_answers_in_the_dialect_and_produces_nothing() {
 async fn usage_is_left_out_of_every_format_when_the_prompt_says_so() {
     let provider = StubProvider::start().await.unwrap();
     for path in [CHAT, MESSAGES, RESPONSES] {
-        let answer =
-            whole(post(&provider, path, &body(path, "[no-usage]", 2, &json!({}))).await).await;
+        let answer = whole(post(&provider, path, &body(path, "[no-usage]", 2, &json!({}))).await).await;
         assert!(answer.get("usage").is_none_or(Value::is_null), "{path}");
         let rest = json!({"stream": true, "stream_options": {"include_usage": true}});
-        let (stream, _) =
-            streamed(post(&provider, path, &body(path, "[no-usage]", 2, &rest)).await).await;
+        let (stream, _) = streamed(post(&provider, path, &body(path, "[no-usage]", 2, &rest)).await).await;
         assert!(!stream.contains("\"usage\":{"), "{path}: {stream}");
     }
 }
@@ -535,78 +409,30 @@ async fn requests_that_cannot_be_read_get_an_error_in_the_dialect_of_their_path(
         let response = post(&provider, path, body).await;
         let status = response.status().as_u16();
         let error = whole(response).await;
-        let dialect = if path == MESSAGES {
-            error["type"] == "error"
-        } else {
-            error.get("type").is_none()
-        };
+        let dialect = if path == MESSAGES { error["type"] == "error" } else { error.get("type").is_none() };
         assert!(dialect && error["error"]["message"].is_string(), "{error}");
         status
     };
     assert_eq!(status(CHAT, &json!("no object")).await, 400);
     assert_eq!(status(CHAT, &json!({"model": "m"})).await, 400);
     assert_eq!(status(CHAT, &json!({"messages": []})).await, 400);
-    assert_eq!(
-        status(
-            MESSAGES,
-            &json!({"model": "m", "messages": [], "max_tokens": -1})
-        )
-        .await,
-        400
-    );
-    assert_eq!(
-        status(
-            RESPONSES,
-            &json!({"model": "m", "input": "x", "max_output_tokens": 0.5})
-        )
-        .await,
-        400
-    );
-    assert_eq!(
-        status(
-            EMBEDDINGS,
-            &json!({"model": "m", "input": "x", "dimensions": 0})
-        )
-        .await,
-        400
-    );
+    assert_eq!(status(MESSAGES, &json!({"model": "m", "messages": [], "max_tokens": -1})).await, 400);
+    assert_eq!(status(RESPONSES, &json!({"model": "m", "input": "x", "max_output_tokens": 0.5})).await, 400);
+    assert_eq!(status(EMBEDDINGS, &json!({"model": "m", "input": "x", "dimensions": 0})).await, 400);
     assert_eq!(status("/v1/other", &json!({})).await, 404);
-    assert_eq!(
-        status(MESSAGES, &json!({"x": "y".repeat(stub::MAX_BODY)})).await,
-        413
-    );
+    assert_eq!(status(MESSAGES, &json!({"x": "y".repeat(stub::MAX_BODY)})).await, 413);
     provider.idle().await;
-    assert_eq!(
-        (provider.requests().errors, provider.sums()),
-        (8, Sums::default())
-    );
+    assert_eq!((provider.requests().errors, provider.sums()), (8, Sums::default()));
 }
 
 #[tokio::test]
 async fn the_same_request_gets_the_same_bytes_with_and_without_a_socket() {
     let provider = StubProvider::start().await.unwrap();
-    for (path, rest) in [
-        (CHAT, json!({"stream": true})),
-        (MESSAGES, json!({})),
-        (RESPONSES, json!({"stream": true})),
-    ] {
+    for (path, rest) in [(CHAT, json!({"stream": true})), (MESSAGES, json!({})), (RESPONSES, json!({"stream": true}))] {
         let asked = body(path, "hello [reply 5]", 9, &rest);
-        let over_socket = post(&provider, path, &asked)
-            .await
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes();
-        let request = Request::post(path)
-            .body(Bytes::from(asked.to_string()))
-            .unwrap();
-        let in_process = stub::respond(request)
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes();
+        let over_socket = post(&provider, path, &asked).await.into_body().collect().await.unwrap().to_bytes();
+        let request = Request::post(path).body(Bytes::from(asked.to_string())).unwrap();
+        let in_process = stub::respond(request).into_body().collect().await.unwrap().to_bytes();
         assert_eq!(over_socket, in_process, "{path}");
     }
 }
@@ -614,8 +440,7 @@ async fn the_same_request_gets_the_same_bytes_with_and_without_a_socket() {
 #[tokio::test]
 async fn a_cut_in_process_is_an_error_of_the_body_after_its_words() {
     let asked = body(CHAT, "[cut 2]", 9, &json!({"stream": true})).to_string();
-    let mut answer =
-        stub::respond(Request::post(CHAT).body(Bytes::from(asked)).unwrap()).into_body();
+    let mut answer = stub::respond(Request::post(CHAT).body(Bytes::from(asked)).unwrap()).into_body();
     let mut frames = 0;
     while let Some(Ok(_)) = answer.frame().await {
         frames += 1;
@@ -646,22 +471,11 @@ async fn the_ledger_tags_by_header_else_by_the_user_in_the_body() {
     let provider = StubProvider::start().await.unwrap();
     let asked = body(CHAT, "hi", 1, &json!({"user": "by-body"})).to_string();
     let mut socket = TcpStream::connect(provider.address()).await.unwrap();
-    let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: stub\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        asked.len()
-    );
+    let head =
+        format!("POST {CHAT} HTTP/1.1\r\nhost: stub\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", asked.len());
     socket.write_all((head + &asked).as_bytes()).await.unwrap();
     socket.read_to_end(&mut Vec::new()).await.unwrap();
-    post(
-        &provider,
-        CHAT,
-        &body(CHAT, "hi", 1, &json!({"user": "by-body"})),
-    )
-    .await;
-    let tags: Vec<_> = provider
-        .produced()
-        .into_iter()
-        .map(|produced| produced.tag.unwrap())
-        .collect();
+    post(&provider, CHAT, &body(CHAT, "hi", 1, &json!({"user": "by-body"}))).await;
+    let tags: Vec<_> = provider.produced().into_iter().map(|produced| produced.tag.unwrap()).collect();
     assert_eq!(tags, ["by-body", "tag-1"]);
 }

@@ -34,7 +34,7 @@ mod layout;
 
 use std::time::Duration;
 
-use alarm::Once;
+pub(crate) use alarm::{Alarm, Once};
 use cell::Cell;
 use layout::PairRules;
 pub(crate) use layout::{Layout, Rule, Shape, Timing};

@@ -62,3 +62,5 @@ pub use model::Model;
 pub use rates::{Price, PriceVersion};
 pub use schema::MAX_TEXT_BYTES;
 pub use value::MAX_NAME_BYTES;
+
+pub(crate) use value::Name;

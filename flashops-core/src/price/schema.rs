@@ -1,6 +1,5 @@
 //! Price books as TOML.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -13,21 +12,17 @@ use super::model::Model;
 use super::rates::{PRICED_TOKENS, Price, PriceVersion, Rates};
 use super::value::{Day, Name, Nanos, Per, Provider, Source, TokenCount};
 use crate::clock::UnixSeconds;
+use crate::place::{self, Mistake};
 use crate::units::MoneyUnit;
 
 /// The longest text that is read as a price book, in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
 
-/// A mistake: where in the text, and what.
-type Mistake = (Range<usize>, String);
-
 pub(super) fn read(text: &str) -> Result<PriceBook, PriceError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(PriceError::TooLong);
     }
-    let raw: RawBook =
-        toml::from_str(text).map_err(|error| PriceError::at(text, error.span().unwrap_or(0..0), error.message()))?;
-    raw.into_book().map_err(|(place, message)| PriceError::at(text, place, &message))
+    place::parse(text).and_then(RawBook::into_book).map_err(|mistake| PriceError::at(text, &mistake))
 }
 
 #[derive(Deserialize)]

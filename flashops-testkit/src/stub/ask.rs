@@ -139,18 +139,11 @@ fn choices(format: Format, fields: &Map<String, Value>) -> Result<u64, String> {
     match number(fields, "n")? {
         None => Ok(1),
         Some(n) if (1..=MAX_CHOICES).contains(&n) => Ok(n),
-        Some(n) => Err(format!(
-            "Invalid 'n': {n} is not between 1 and {MAX_CHOICES}."
-        )),
+        Some(n) => Err(format!("Invalid 'n': {n} is not between 1 and {MAX_CHOICES}.")),
     }
 }
 
-fn words(
-    format: Format,
-    fields: &Map<String, Value>,
-    prompt: &Prompt,
-    choices: u64,
-) -> Result<(u64, bool), String> {
+fn words(format: Format, fields: &Map<String, Value>, prompt: &Prompt, choices: u64) -> Result<(u64, bool), String> {
     if format == Format::Embeddings {
         return Ok((0, false));
     }
@@ -177,9 +170,7 @@ fn include_usage(format: Format, fields: &Map<String, Value>) -> Result<bool, St
 
 /// Who asks, by OpenAI's `user` or Anthropic's `metadata.user_id`.
 fn user(fields: &Map<String, Value>) -> Option<String> {
-    let metadata = fields
-        .get("metadata")
-        .and_then(|metadata| metadata.get("user_id"));
+    let metadata = fields.get("metadata").and_then(|metadata| metadata.get("user_id"));
     Some(fields.get("user").or(metadata)?.as_str()?.to_owned())
 }
 
@@ -188,9 +179,7 @@ fn number(fields: &Map<String, Value>, name: &str) -> Result<Option<u64>, String
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {
             Some(number) => Ok(Some(number)),
-            None => Err(format!(
-                "Invalid type for '{name}': expected a whole number, at least 0."
-            )),
+            None => Err(format!("Invalid type for '{name}': expected a whole number, at least 0.")),
         },
     }
 }
@@ -199,18 +188,15 @@ fn flag(fields: &Map<String, Value>, name: &str) -> Result<bool, String> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => Err(format!(
-            "Invalid type for '{name}': expected true or false."
-        )),
+        Some(_) => Err(format!("Invalid type for '{name}': expected true or false.")),
     }
 }
 
 /// FNV-1a: an id needs no secrecy, only to be the same for the same request.
 fn hash(format: Format, body: &[u8]) -> u64 {
-    body.iter()
-        .fold(0xcbf2_9ce4_8422_2325 ^ format as u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    body.iter().fold(0xcbf2_9ce4_8422_2325 ^ format as u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -218,9 +204,7 @@ mod tests {
     use super::*;
 
     fn chat(rest: &str) -> Result<Ask, String> {
-        let body = format!(
-            r#"{{"model":"m","messages":[{{"role":"user","content":"hi [reply 9]"}}]{rest}}}"#
-        );
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi [reply 9]"}}]{rest}}}"#);
         Ask::read(Format::Chat, body.as_bytes())
     }
 
@@ -230,10 +214,7 @@ mod tests {
         assert_eq!(words(""), Ok((9, false)));
         assert_eq!(words(r#","max_tokens":4"#), Ok((4, true)));
         assert_eq!(words(r#","max_completion_tokens":40"#), Ok((9, false)));
-        assert_eq!(
-            words(r#","max_tokens":3,"max_completion_tokens":5"#),
-            Ok((5, true))
-        );
+        assert_eq!(words(r#","max_tokens":3,"max_completion_tokens":5"#), Ok((5, true)));
         assert_eq!(words(r#","max_tokens":0"#), Ok((0, true)));
         assert_eq!(words(r#","max_tokens":null"#), Ok((9, false)));
     }
@@ -242,10 +223,7 @@ mod tests {
     fn without_cap_and_directive_an_answer_has_the_default_number_of_words() {
         let body = br#"{"model":"m","input":"hello there"}"#;
         let ask = Ask::read(Format::Responses, body).unwrap();
-        assert_eq!(
-            (ask.words, ask.capped, ask.prompt.words),
-            (DEFAULT_WORDS, false, 2)
-        );
+        assert_eq!((ask.words, ask.capped, ask.prompt.words), (DEFAULT_WORDS, false, 2));
     }
 
     #[test]

@@ -85,10 +85,7 @@ impl StubBody {
         let withheld = (json.len() - end) as u64;
         let part = Bytes::from(json).slice(..end);
         let stage = Stage::Whole(part, stop.after);
-        Self {
-            withheld,
-            ..Self::new(stage, Some(stop.how), times(pace, stop.after))
-        }
+        Self { withheld, ..Self::new(stage, Some(stop.how), times(pace, stop.after)) }
     }
 
     /// An answer as events.
@@ -96,25 +93,12 @@ impl StubBody {
         let pace = Duration::from_millis(ask.prompt.pace_ms);
         let stop = ask.prompt.stop.filter(|stop| stop.after <= ask.all_words());
         let end = stop.map_or(ask.all_words(), |stop| stop.after);
-        let words = Words {
-            stream: wire::stream(ask),
-            next: 0,
-            end,
-        };
+        let words = Words { stream: wire::stream(ask), next: 0, end };
         Self::new(Stage::Opening(words), stop.map(|stop| stop.how), pace)
     }
 
     fn new(stage: Stage, stop: Option<How>, wait: Duration) -> Self {
-        Self {
-            stage,
-            stop,
-            withheld: 0,
-            wait,
-            sleep: None,
-            flushes: None,
-            flushed_before: None,
-            entry: None,
-        }
+        Self { stage, stop, withheld: 0, wait, sleep: None, flushes: None, flushed_before: None, entry: None }
     }
 
     /// Counts in a ledger what is produced, and breaks only after what was sent has left.
@@ -136,19 +120,13 @@ impl StubBody {
         if self.wait.is_zero() {
             return Poll::Ready(());
         }
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.wait)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.wait)));
         ready!(sleep.as_mut().poll(context));
         self.sleep = None;
         Poll::Ready(())
     }
 
-    fn poll_stopped(
-        &mut self,
-        how: How,
-        context: &Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_stopped(&mut self, how: How, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if how == How::Hang {
             return Poll::Pending;
         }
@@ -208,10 +186,7 @@ impl Body for StubBody {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         match std::mem::replace(&mut this.stage, Stage::Ended) {
             Stage::Whole(bytes, words) => {
@@ -259,16 +234,10 @@ fn times(pace: Duration, words: u64) -> Duration {
 
 /// Where in an answer the words before the stop end; the choices follow each other, all with the same text.
 fn end_of_word(json: &str, text: &str, ask: &Ask, stop: Stop) -> usize {
-    let choice = stop
-        .after
-        .checked_div(ask.words)
-        .unwrap_or(0)
-        .min(ask.choices - 1);
+    let choice = stop.after.checked_div(ask.words).unwrap_or(0).min(ask.choices - 1);
     let words = ask::text(stop.after - choice * ask.words);
     let quoted = format!("\"{text}\"");
-    let start = json
-        .match_indices(&quoted)
-        .nth(usize::try_from(choice).unwrap_or(usize::MAX));
+    let start = json.match_indices(&quoted).nth(usize::try_from(choice).unwrap_or(usize::MAX));
     // An embedding has no text; half of it is as good a place.
     start.map_or(json.len() / 2, |(start, _)| start + 1 + words.len())
 }

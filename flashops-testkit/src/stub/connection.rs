@@ -29,11 +29,7 @@ impl Flushes {
     pub(super) fn poll_next(&self, since: &mut Option<u64>, context: &Context<'_>) -> Poll<()> {
         *self.0.waiting.lock() = Some(context.waker().clone());
         let done = self.0.done.load(Ordering::Acquire);
-        if done > *since.get_or_insert(done) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if done > *since.get_or_insert(done) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn count(&self) {
@@ -53,10 +49,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(socket: TcpStream, flushes: Flushes) -> Self {
-        Self {
-            socket: TokioIo::new(socket),
-            flushes,
-        }
+        Self { socket: TokioIo::new(socket), flushes }
     }
 }
 
@@ -71,11 +64,7 @@ impl Read for Connection {
 }
 
 impl Write for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 

@@ -109,10 +109,7 @@ impl Ledger {
     pub(super) fn open(self: &Arc<Self>, produced: Produced) -> Entry {
         let progress = Arc::new(Progress::default());
         self.books.lock().open(produced, Arc::clone(&progress));
-        Entry {
-            ledger: Arc::clone(self),
-            progress,
-        }
+        Entry { ledger: Arc::clone(self), progress }
     }
 
     pub(super) fn requests(&self) -> Requests {
@@ -121,19 +118,11 @@ impl Ledger {
 
     pub(super) fn sums(&self) -> Sums {
         let sums = self.books.lock().sums;
-        Sums {
-            completion_tokens: self.words.load(Ordering::Acquire),
-            ..sums
-        }
+        Sums { completion_tokens: self.words.load(Ordering::Acquire), ..sums }
     }
 
     pub(super) fn produced(&self) -> Vec<Produced> {
-        self.books
-            .lock()
-            .produced
-            .iter()
-            .map(|(produced, progress)| progress.fill_in(produced))
-            .collect()
+        self.books.lock().produced.iter().map(|(produced, progress)| progress.fill_in(produced)).collect()
     }
 
     /// Waits until no answer is being sent.
@@ -208,11 +197,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let cut = self
-            .progress
-            .state
-            .compare_exchange(RUNNING, CUT, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
+        let cut = self.progress.state.compare_exchange(RUNNING, CUT, Ordering::AcqRel, Ordering::Acquire).is_ok();
         let mut books = self.ledger.books.lock();
         books.sums.cut += u64::from(cut);
         books.running -= 1;
@@ -261,12 +246,7 @@ mod tests {
         assert_eq!(kept.len(), MAX_PRODUCED);
         assert_eq!(kept[0].tag.as_deref(), Some("1"));
         let answers = MAX_PRODUCED as u64 + 1;
-        let sums = Sums {
-            answers,
-            prompt_tokens: 3 * answers,
-            completion_tokens: 2 * answers,
-            cut: 0,
-        };
+        let sums = Sums { answers, prompt_tokens: 3 * answers, completion_tokens: 2 * answers, cut: 0 };
         assert_eq!(ledger.sums(), sums);
         assert_eq!(ledger.requests().messages, answers);
         assert_eq!(ledger.requests().most_at_once, 1);
@@ -280,10 +260,7 @@ mod tests {
         assert!(ledger.produced()[0].running);
         drop(entry);
         let seen = &ledger.produced()[0];
-        assert_eq!(
-            (seen.running, seen.cut, seen.completion_tokens),
-            (false, true, 2)
-        );
+        assert_eq!((seen.running, seen.cut, seen.completion_tokens), (false, true, 2));
         assert_eq!(ledger.sums().cut, 1);
     }
 

@@ -79,9 +79,7 @@ impl Prompt {
             "hang" => self.stop_after(number, How::Hang),
             "pace" => self.pace_ms = number,
             "fail" => {
-                self.fail = u16::try_from(number)
-                    .ok()
-                    .filter(|status| (400..=599).contains(status));
+                self.fail = u16::try_from(number).ok().filter(|status| (400..=599).contains(status));
             }
             _ => {}
         }
@@ -120,35 +118,16 @@ mod tests {
 
     #[test]
     fn directives_are_read_wherever_they_stand_and_the_last_one_counts() {
-        let prompt = read(&json!(
-            "x[reply 9] [cut 3][reply 7]\n[hang 4] [pace 20] [fail 503] [no-usage] [[reply 5]"
-        ));
+        let prompt = read(&json!("x[reply 9] [cut 3][reply 7]\n[hang 4] [pace 20] [fail 503] [no-usage] [[reply 5]"));
         assert_eq!(prompt.reply, Some(5));
-        assert_eq!(
-            prompt.stop,
-            Some(Stop {
-                after: 4,
-                how: How::Hang
-            })
-        );
-        assert_eq!(
-            (prompt.pace_ms, prompt.fail, prompt.no_usage),
-            (20, Some(503), true)
-        );
+        assert_eq!(prompt.stop, Some(Stop { after: 4, how: How::Hang }));
+        assert_eq!((prompt.pace_ms, prompt.fail, prompt.no_usage), (20, Some(503), true));
     }
 
     #[test]
     fn what_is_no_directive_is_text() {
-        let prompt = read(&json!(
-            "[reply] [reply x] [reply -1] [fail 200] [fail 70000] [unknown 3] [cut 5 [pace"
-        ));
-        assert_eq!(
-            prompt,
-            Prompt {
-                words: 14,
-                ..Prompt::default()
-            }
-        );
+        let prompt = read(&json!("[reply] [reply x] [reply -1] [fail 200] [fail 70000] [unknown 3] [cut 5 [pace"));
+        assert_eq!(prompt, Prompt { words: 14, ..Prompt::default() });
     }
 
     proptest! {

@@ -21,12 +21,7 @@ pub fn respond(request: Request<Bytes>) -> Response<StubBody> {
 }
 
 /// An answer, and what a ledger is to know of it.
-pub(super) fn answer(
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> (Response<StubBody>, Produced) {
+pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (Response<StubBody>, Produced) {
     let tag = headers.get("x-stub-tag").and_then(|tag| tag.to_str().ok());
     let format = Format::of_path(path);
     let mut produced = nothing(path, tag);
@@ -52,15 +47,9 @@ pub(super) fn answer(
 /// The answer to a body over [`MAX_BODY`], which was not read.
 pub(super) fn too_large(path: &str, headers: &HeaderMap) -> (Response<StubBody>, Produced) {
     let message = format!("The body of the request is larger than {MAX_BODY} bytes.");
-    let response = failed(
-        Format::of_path(path),
-        (StatusCode::PAYLOAD_TOO_LARGE, message),
-    );
+    let response = failed(Format::of_path(path), (StatusCode::PAYLOAD_TOO_LARGE, message));
     let tag = headers.get("x-stub-tag").and_then(|tag| tag.to_str().ok());
-    let produced = Produced {
-        status: response.status().as_u16(),
-        ..nothing(path, tag)
-    };
+    let produced = Produced { status: response.status().as_u16(), ..nothing(path, tag) };
     (response, produced)
 }
 
@@ -71,10 +60,7 @@ fn read(method: &Method, path: &str, format: Option<Format>, body: &[u8]) -> Res
         return Err((StatusCode::NOT_FOUND, format!("Unknown path: {path}.")));
     };
     if method != Method::POST {
-        return Err((
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("{method} is not allowed here; use POST."),
-        ));
+        return Err((StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here; use POST.")));
     }
     if body.len() > MAX_BODY {
         let message = format!("The body of the request is larger than {MAX_BODY} bytes.");
@@ -86,45 +72,21 @@ fn read(method: &Method, path: &str, format: Option<Format>, body: &[u8]) -> Res
 fn rendered(ask: Ask) -> Result<Response<StubBody>, Failure> {
     if let Some(status) = ask.prompt.fail {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        return Err((
-            status,
-            format!(
-                "The prompt asked the stub to fail with {}.",
-                status.as_u16()
-            ),
-        ));
+        return Err((status, format!("The prompt asked the stub to fail with {}.", status.as_u16())));
     }
     let (format, id) = (ask.format, ask.id.clone());
     if ask.stream {
         let body = StubBody::stream(ask);
-        return Ok(with_head(
-            Some(format),
-            StatusCode::OK,
-            "text/event-stream; charset=utf-8",
-            &id,
-            body,
-        ));
+        return Ok(with_head(Some(format), StatusCode::OK, "text/event-stream; charset=utf-8", &id, body));
     }
     let json = wire::whole(&ask).map_err(|message| (StatusCode::BAD_REQUEST, message))?;
     let body = StubBody::whole(json.to_string(), &ask::text(ask.words), &ask);
-    Ok(with_head(
-        Some(format),
-        StatusCode::OK,
-        "application/json",
-        &id,
-        body,
-    ))
+    Ok(with_head(Some(format), StatusCode::OK, "application/json", &id, body))
 }
 
 fn failed(format: Option<Format>, (status, message): Failure) -> Response<StubBody> {
     let body = wire::error::body(format, status, &message).to_string();
-    with_head(
-        format,
-        status,
-        "application/json",
-        "stub",
-        StubBody::error(body.into()),
-    )
+    with_head(format, status, "application/json", "stub", StubBody::error(body.into()))
 }
 
 fn with_head(
@@ -138,11 +100,7 @@ fn with_head(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let name = if format == Some(Format::Messages) {
-        "request-id"
-    } else {
-        "x-request-id"
-    };
+    let name = if format == Some(Format::Messages) { "request-id" } else { "x-request-id" };
     if let Ok(id) = HeaderValue::try_from(format!("req_{id}")) {
         headers.insert(name, id);
     }

@@ -71,11 +71,7 @@ impl StubProvider {
         let address = listener.local_addr()?;
         let ledger = Arc::new(Ledger::default());
         let accepting = tokio::spawn(accept(listener, Arc::clone(&ledger)));
-        Ok(Self {
-            address,
-            ledger,
-            accepting,
-        })
+        Ok(Self { address, ledger, accepting })
     }
 
     /// Where it listens.
@@ -147,10 +143,7 @@ async fn serve(socket: TcpStream, ledger: Arc<Ledger>) {
     let connection = Connection::new(socket, flushes.clone());
     let service = service_fn(move |request| handle(request, Arc::clone(&ledger), flushes.clone()));
     // An error is a client that left or a cut; the ledger knows of both.
-    let _ = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(connection, service)
-        .await;
+    let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(connection, service).await;
 }
 
 async fn handle(

@@ -50,17 +50,8 @@ impl ChatStream {
             ask.id,
             json!(ask.model),
         );
-        let tail = if with_usage {
-            r#"],"usage":null}"#
-        } else {
-            "]}"
-        };
-        Self {
-            ask,
-            with_usage,
-            head,
-            tail,
-        }
+        let tail = if with_usage { r#"],"usage":null}"# } else { "]}" };
+        Self { ask, with_usage, head, tail }
     }
 
     fn chunk(&self, index: u64, delta: &str, finish_reason: &str) -> String {
@@ -75,9 +66,7 @@ impl ChatStream {
 impl Stream for ChatStream {
     fn opening(&self) -> String {
         let delta = r#"{"role":"assistant","content":"","refusal":null}"#;
-        (0..self.ask.choices)
-            .map(|index| self.chunk(index, delta, "null"))
-            .collect()
+        (0..self.ask.choices).map(|index| self.chunk(index, delta, "null")).collect()
     }
 
     fn word(&self, n: u64) -> String {
@@ -87,9 +76,7 @@ impl Stream for ChatStream {
 
     fn closing(&self) -> String {
         let finish = format!("\"{}\"", finish_reason(&self.ask));
-        let mut events: String = (0..self.ask.choices)
-            .map(|index| self.chunk(index, "{}", &finish))
-            .collect();
+        let mut events: String = (0..self.ask.choices).map(|index| self.chunk(index, "{}", &finish)).collect();
         if self.with_usage {
             events += &data(&json!({
                 "id": format!("chatcmpl-{}", self.ask.id),

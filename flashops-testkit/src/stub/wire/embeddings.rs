@@ -14,8 +14,7 @@ pub const MAX_INPUTS: usize = 2_048;
 
 /// Counts the tokens of an `input`: a text, a list of token ids, or a list of either.
 pub(crate) fn read_input(input: Option<&Value>, prompt: &mut Prompt) -> Result<(), String> {
-    const WRONG: &str =
-        "Invalid 'input': expected a text, a list of token ids, or a list of either.";
+    const WRONG: &str = "Invalid 'input': expected a text, a list of token ids, or a list of either.";
     match input {
         Some(Value::String(text)) => prompt.add_text(text),
         Some(Value::Array(items)) if items.is_empty() => return Err(WRONG.to_owned()),
@@ -49,11 +48,7 @@ pub(super) fn whole(ask: &Ask) -> Result<Value, String> {
     };
     let embedding = |index: usize| {
         let vector = vector(index as u64, dimensions);
-        let vector = if base64 {
-            json!(base64_of(&vector))
-        } else {
-            json!(vector)
-        };
+        let vector = if base64 { json!(base64_of(&vector)) } else { json!(vector) };
         json!({"object": "embedding", "index": index, "embedding": vector})
     };
     let mut answer = json!({
@@ -62,8 +57,7 @@ pub(super) fn whole(ask: &Ask) -> Result<Value, String> {
         "model": ask.model,
     });
     if !ask.prompt.no_usage {
-        answer["usage"] =
-            json!({"prompt_tokens": ask.prompt.words, "total_tokens": ask.prompt.words});
+        answer["usage"] = json!({"prompt_tokens": ask.prompt.words, "total_tokens": ask.prompt.words});
     }
     Ok(answer)
 }
@@ -78,9 +72,7 @@ fn dimensions(fields: &Map<String, Value>) -> Result<u64, String> {
         Some(value) => value
             .as_u64()
             .filter(|dimensions| (1..=MAX_DIMENSIONS).contains(dimensions))
-            .ok_or_else(|| {
-                format!("Invalid 'dimensions': expected a whole number from 1 to {MAX_DIMENSIONS}.")
-            }),
+            .ok_or_else(|| format!("Invalid 'dimensions': expected a whole number from 1 to {MAX_DIMENSIONS}.")),
     }
 }
 
@@ -97,11 +89,7 @@ fn base64_wanted(fields: &Map<String, Value>) -> Result<bool, String> {
 fn vector(index: u64, dimensions: u64) -> Vec<f32> {
     let size = 1.0 / (dimensions as f32).sqrt();
     let sign = |bit: u64| {
-        if index >> (bit % 64) & 1 == 0 {
-            size
-        } else {
-            -size
-        }
+        if index >> (bit % 64) & 1 == 0 { size } else { -size }
     };
     (0..dimensions).map(sign).collect()
 }
@@ -109,16 +97,10 @@ fn vector(index: u64, dimensions: u64) -> Vec<f32> {
 /// The little-endian bytes of a vector in base64, padded.
 fn base64_of(vector: &[f32]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes: Vec<u8> = vector
-        .iter()
-        .flat_map(|component| component.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = vector.iter().flat_map(|component| component.to_le_bytes()).collect();
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
+        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for digit in 0..4 {
             let shown = digit <= chunk.len();
             let six = (group >> (18 - 6 * digit) & 63) as usize;
@@ -151,14 +133,7 @@ mod tests {
         assert_eq!(count(json!(["one", "and two"])), Ok(3));
         assert_eq!(count(json!([101, 102, 103, 104])), Ok(4));
         assert_eq!(count(json!([[101, 102], [103]])), Ok(3));
-        for wrong in [
-            json!([]),
-            json!(3),
-            json!([-1]),
-            json!([["text"]]),
-            json!(null),
-            json!([[]]),
-        ] {
+        for wrong in [json!([]), json!(3), json!([-1]), json!([["text"]]), json!(null), json!([[]])] {
             assert!(count(wrong.clone()).is_err(), "{wrong}");
         }
     }

@@ -37,14 +37,8 @@ impl Stream for MessageStream {
         }
         let block = json!({"type": "text", "text": ""});
         [
-            event(
-                "message_start",
-                &json!({"type": "message_start", "message": message}),
-            ),
-            event(
-                "content_block_start",
-                &json!({"type": "content_block_start", "index": 0, "content_block": block}),
-            ),
+            event("message_start", &json!({"type": "message_start", "message": message})),
+            event("content_block_start", &json!({"type": "content_block_start", "index": 0, "content_block": block})),
             event("ping", &json!({"type": "ping"})),
         ]
         .concat()
@@ -67,10 +61,7 @@ impl Stream for MessageStream {
             delta["usage"] = json!({"output_tokens": self.ask.words});
         }
         [
-            event(
-                "content_block_stop",
-                &json!({"type": "content_block_stop", "index": 0}),
-            ),
+            event("content_block_stop", &json!({"type": "content_block_stop", "index": 0})),
             event("message_delta", &delta),
             event("message_stop", &json!({"type": "message_stop"})),
         ]

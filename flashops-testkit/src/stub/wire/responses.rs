@@ -56,35 +56,17 @@ impl Stream for ResponseStream {
     }
 
     fn word(&self, n: u64) -> String {
-        self.part_event(
-            "response.output_text.delta",
-            OPENING_EVENTS + n,
-            "delta",
-            json!(word(n)),
-        )
+        self.part_event("response.output_text.delta", OPENING_EVENTS + n, "delta", json!(word(n)))
     }
 
     fn closing(&self) -> String {
         let text = text(self.ask.words);
         let number = OPENING_EVENTS + self.ask.words;
-        let last = if self.ask.capped {
-            "response.incomplete"
-        } else {
-            "response.completed"
-        };
+        let last = if self.ask.capped { "response.incomplete" } else { "response.completed" };
         [
             self.part_event("response.output_text.done", number, "text", json!(text)),
-            self.part_event(
-                "response.content_part.done",
-                number + 1,
-                "part",
-                part(&text),
-            ),
-            item_event(
-                "response.output_item.done",
-                number + 2,
-                &item(&self.ask, &text),
-            ),
+            self.part_event("response.content_part.done", number + 1, "part", part(&text)),
+            item_event("response.output_item.done", number + 2, &item(&self.ask, &text)),
             state_event(last, number + 3, &response(&self.ask, Some(&text))),
         ]
         .concat()
@@ -92,17 +74,11 @@ impl Stream for ResponseStream {
 }
 
 fn state_event(name: &str, number: u64, response: &Value) -> String {
-    event(
-        name,
-        &json!({"type": name, "sequence_number": number, "response": response}),
-    )
+    event(name, &json!({"type": name, "sequence_number": number, "response": response}))
 }
 
 fn item_event(name: &str, number: u64, item: &Value) -> String {
-    event(
-        name,
-        &json!({"type": name, "sequence_number": number, "output_index": 0, "item": item}),
-    )
+    event(name, &json!({"type": name, "sequence_number": number, "output_index": 0, "item": item}))
 }
 
 /// The response object; without a text it is still running.
@@ -155,11 +131,7 @@ fn item_id(ask: &Ask) -> String {
 }
 
 fn status(ask: &Ask) -> &'static str {
-    if ask.capped {
-        "incomplete"
-    } else {
-        "completed"
-    }
+    if ask.capped { "incomplete" } else { "completed" }
 }
 
 fn usage(ask: &Ask) -> Value {
