@@ -25,6 +25,8 @@ use flashops_core::units::{Amounts, Cost, MAX_AMOUNT, Tokens};
 
 /// A minute.
 pub const MINUTE: Duration = Duration::from_secs(60);
+/// How long a bucket of a minute is: a fortieth.
+pub const BUCKET: Duration = Duration::from_millis(1_540);
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);

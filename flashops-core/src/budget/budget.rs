@@ -178,7 +178,7 @@ impl<S: Store> Budget<S> {
         let input_cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, Default::default()));
         let checkpoint = Amounts { output: Default::default(), cost: input_cost, ..hold };
         let lifetime = self.policy().switches().max_lifetime;
-        let provider = self.prices().model(&info.model).map(|model| model.provider());
+        let provider = self.prices().model(&info.model).map(crate::price::Model::provider);
         let scopes = self.scopes(&info, provider);
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);
