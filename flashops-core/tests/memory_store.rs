@@ -1,5 +1,7 @@
 //! What the store in memory promises beyond the conformance suite: its bounds, its laziness, and odd histories.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -339,4 +341,18 @@ fn a_dispatched_guard_that_is_dropped_keeps_its_request_also_with_an_empty_check
     assert_eq!(budget.store().standings_now(&scopes, all)[0].used, 1);
     drop(budget.try_reserve(&scopes, all, Amounts::ONE_REQUEST, Amounts::ZERO).unwrap());
     assert_eq!(budget.store().standings_now(&scopes, all)[0].used, 1);
+}
+
+#[test]
+fn a_refusal_that_is_repeated_knows_of_what_was_admitted_since() {
+    let at = Fixture::new(vec![sliding("rpm", Resource::Requests, 10)]);
+    at.admit("ann", 4).unwrap();
+    at.clock.advance(Duration::from_secs(30));
+    at.admit("ann", 4).unwrap();
+    let first = at.admit("ann", 5).unwrap_err();
+    assert_eq!((first.remaining, first.retry), (2, Retry::After(Duration::from_secs(30))));
+    at.clock.advance(Duration::from_secs(1));
+    at.admit("ann", 2).unwrap();
+    let again = at.admit("ann", 5).unwrap_err();
+    assert_eq!((again.remaining, again.retry), (0, Retry::After(Duration::from_secs(59))));
 }

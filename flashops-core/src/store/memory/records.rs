@@ -167,7 +167,7 @@ impl Shard {
     }
 
     fn insert(&mut self, id: ReservationId, record: Record) {
-        self.postpone(id, record.deadline);
+        let deadline = record.deadline;
         let boxed = match self.spare.pop() {
             Some(mut spare) => {
                 *spare = record;
@@ -177,6 +177,7 @@ impl Shard {
         };
         let entry = Entry { id, state: State::Live(boxed) };
         self.entries.insert_unique(hash(id), entry, |entry| hash(entry.id));
+        self.postpone(id, deadline);
     }
 
     /// Enters the deadline of a live reservation, the first or a new one.

@@ -1,7 +1,7 @@
 //! The last refusal of a shard, readable without its lock.
 //!
-//! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, a refusal
-//! stays right until the instant it named, so the answer can be repeated from here. Writers hold the lock of the shard;
+//! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, and nothing
+//! is counted meanwhile, a refusal stays right until the instant it named, so the answer can be repeated from here. Writers hold the lock of the shard;
 //! readers hold nothing: they read a version before and after, and believe what is between only if it did not change.
 
 use crate::clock::Tick;
@@ -75,7 +75,7 @@ impl RefusalSlot {
         self.end(version);
     }
 
-    /// Forgets the refusal of a key for which room was made. The caller holds the lock of the shard.
+    /// Forgets the refusal of a key for which room was made, or taken. The caller holds the lock of the shard.
     pub(super) fn forget(&self, key: Fingerprint) {
         if self.key[0].load(Ordering::Relaxed) == key.0 {
             let version = self.begin();

@@ -118,6 +118,7 @@ impl Table {
         let mut accounts = self.lock_shard(shard, now);
         let found = accounts.table.find_mut(key.0, |entry| entry.key == key);
         if found.is_some_and(|entry| entry.account.count(&self.layout, set, requests, now)) {
+            shard.refusal.forget(key);
             return Ok(());
         }
         let place = accounts.find(key).map_or(Place::Absent, Place::Bucket);
