@@ -1,14 +1,14 @@
 //! The row about allocations, in a program of its own: counting them would slow the peers.
 
 use flashops_benches::keys::Keys;
-use flashops_benches::ours::{Callers, Purse};
+use flashops_benches::ours::{Case, Purse};
 use flashops_core::clock::ManualClock;
 
 const PAIRS: u64 = 10_000;
 
 fn main() {
-    let (keys, callers) = (Keys::new(100), Callers::fleet());
-    let purse = Purse::fleet(ManualClock::new());
+    let (keys, callers) = (Keys::new(100), Case::Fleet.callers());
+    let purse = Purse::new(Case::Fleet, ManualClock::new());
     let all = || {
         for round in 0..PAIRS as usize {
             let place = round % keys.len();

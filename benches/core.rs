@@ -8,7 +8,7 @@ use std::time::Instant;
 use flashops_benches::accuracy::{self, Traffic};
 use flashops_benches::keys::Keys;
 use flashops_benches::measure::{Contestant, Figures, median, race};
-use flashops_benches::ours::{self, Callers, Limiter, Purse};
+use flashops_benches::ours::{self, Callers, Case, Limiter, Purse};
 use flashops_benches::peers::{self, Governor, Limitador};
 use flashops_benches::process;
 use flashops_benches::table::{Options, Row, Target, verdict};
@@ -43,10 +43,12 @@ impl Bench {
         self.admitted("check, one hot key", &one, Target::Ratio { one: 0.6, two: 1.0 });
         self.refused("refused check, one hot key", &one, Target::Ratio { one: 0.5, two: 0.5 });
         self.reserve_one("reserve and settle, one scope, one limit", &many);
-        let name = "reserve and settle, requests, tokens and cost";
-        self.reserve(name, &many, 350.0, &Callers::Users, (Purse::user, Purse::user));
-        let name = "reserve and settle, three scopes, five limits";
-        self.reserve(name, &many, 1_000.0, &Callers::fleet(), (Purse::fleet, Purse::fleet));
+        let [three, five] = [(Case::User, 350.0), (Case::Fleet, 1_000.0)];
+        self.reserve("reserve and settle, requests, tokens and cost", &many, three);
+        self.reserve("reserve and settle, three scopes, five limits", &many, five);
+        let few = Keys::new(1_000);
+        self.reserve("reserve and settle, requests, tokens and cost, 1,000 keys", &few, three);
+        self.reserve("reserve and settle, three scopes, five limits, 1,000 keys", &few, five);
         self.accuracy();
         if !self.options.smoke {
             self.first_sight();
@@ -120,8 +122,9 @@ impl Bench {
         if !self.options.wants(name) {
             return;
         }
-        let (coarse, system) = (Purse::tokens(CoarseClock::new()), Purse::tokens(SystemClock));
-        let (limitador, callers) = (Limitador::new(), &Callers::Users);
+        let (coarse, system) = (Purse::new(Case::Tokens, CoarseClock::new()), Purse::new(Case::Tokens, SystemClock));
+        let (limitador, callers) = (Limitador::new(), Case::Tokens.callers());
+        let callers = &callers;
         self.warm(keys, |place, text| {
             coarse.reserve_and_settle(&callers.scopes(text, place));
             system.reserve_and_settle(&callers.scopes(text, place));
@@ -143,23 +146,17 @@ impl Bench {
         self.row(name, Target::Ratio { one: 0.02, two: 0.02 }, &all, 2);
     }
 
-    fn reserve(
-        &mut self,
-        name: &str,
-        keys: &Keys,
-        most: f64,
-        callers: &Callers,
-        (coarse, system): (fn(CoarseClock) -> Purse<CoarseClock>, fn(SystemClock) -> Purse<SystemClock>),
-    ) {
+    fn reserve(&mut self, name: &str, keys: &Keys, (case, most): (Case, f64)) {
         if !self.options.wants(name) {
             return;
         }
-        let (coarse, system) = (coarse(CoarseClock::new()), system(SystemClock));
+        let (coarse, system) = (Purse::new(case, CoarseClock::new()), Purse::new(case, SystemClock));
+        let callers = case.callers();
         self.warm(keys, |place, text| {
             coarse.reserve_and_settle(&callers.scopes(text, place));
             system.reserve_and_settle(&callers.scopes(text, place));
         });
-        let all = [settle(COARSE, keys, &coarse, callers), settle(SYSTEM, keys, &system, callers)];
+        let all = [settle(COARSE, keys, &coarse, &callers), settle(SYSTEM, keys, &system, &callers)];
         self.row(name, Target::Nanos(most), &all, 2);
     }
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use flashops_benches::ours::{self, Callers, Purse};
+use flashops_benches::ours::{self, Case, Purse};
 use flashops_core::budget::RateLimiter;
 use flashops_core::clock::{Clock, CoarseClock, ManualClock, SystemClock};
 use flashops_core::key::{Key, Scope};
@@ -46,13 +46,13 @@ fn log(criterion: &mut Criterion) {
 }
 
 fn reservations(criterion: &mut Criterion) {
-    let fleet = Callers::fleet();
     let cases = [
-        ("one scope, one limit", Purse::tokens(ManualClock::new()), &Callers::Users),
-        ("requests, tokens and cost", Purse::user(ManualClock::new()), &Callers::Users),
-        ("three scopes, five limits", Purse::fleet(ManualClock::new()), &fleet),
+        ("one scope, one limit", Case::Tokens),
+        ("requests, tokens and cost", Case::User),
+        ("three scopes, five limits", Case::Fleet),
     ];
-    for (name, purse, callers) in cases {
+    for (name, case) in cases {
+        let (purse, callers) = (Purse::new(case, ManualClock::new()), case.callers());
         criterion.bench_function(&format!("reserve and settle/{name}"), |bencher| {
             bencher.iter(|| purse.reserve_and_settle(&callers.scopes(black_box(KEY), 0)));
         });
