@@ -165,13 +165,12 @@ impl<C: Clock> MemoryStore<C> {
     }
 
     #[cold]
-    fn check_slowly(&self, mut one: Locked<'_>, now: Moment) -> Result<(), Denied> {
-        if !fits(&mut one, self.requests, &Amounts::ONE_REQUEST, now) {
-            return Err(self.refuse(LockedAll::from_iter([one]), self.requests, 1, now));
+    fn check_slowly(&self, one: Locked<'_>, now: Moment) -> Result<(), Denied> {
+        let mut locked = LockedAll::from_iter([one]);
+        if !fit(&mut locked, self.requests, &Amounts::ONE_REQUEST, now) {
+            return Err(self.refuse(locked, self.requests, 1, now));
         }
-        let layout = &one.table.layout;
-        one.shard.refusal.forget(one.key());
-        one.account_or_new(now).hold(layout, self.requests, &Amounts::ONE_REQUEST, now);
+        take(&mut locked, self.requests, &Amounts::ONE_REQUEST, now);
         Ok(())
     }
 
@@ -443,21 +442,17 @@ impl<C: Clock> MemoryStore<C> {
     }
 }
 
-/// Whether the amounts fit all the accounts.
+/// Whether the amounts fit all the accounts. An account that does not exist is judged as a new one would be.
 #[inline]
 fn fit(locked: &mut LockedAll<'_>, limits: LimitSet, asked: &Amounts, now: Moment) -> bool {
-    locked.iter_mut().all(|one| fits(one, limits, asked, now))
-}
-
-/// Whether the amounts fit one account. One that does not exist is judged as a new one would be.
-#[inline]
-fn fits(one: &mut Locked<'_>, limits: LimitSet, asked: &Amounts, now: Moment) -> bool {
-    one.find_place(now);
-    let layout = &one.table.layout;
-    match one.account() {
-        Some(account) => account.fits(layout, limits, asked, now),
-        None => layout.fits_new(limits, asked),
-    }
+    locked.iter_mut().all(|one| {
+        one.find_place(now);
+        let layout = &one.table.layout;
+        match one.account() {
+            Some(account) => account.fits(layout, limits, asked, now),
+            None => layout.fits_new(limits, asked),
+        }
+    })
 }
 
 #[cold]
@@ -483,11 +478,12 @@ fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Mo
     }
 }
 
-/// How all the accounts stand: the first few limits; the others are to be asked for.
+/// How all the accounts stand.
 fn report(locked: &mut LockedAll<'_>, limits: LimitSet, now: Moment, standings: &mut Standings) {
     for one in locked {
         let layout = &one.table.layout;
         one.account_or_new(now).standings(layout, limits, now, |standing| {
+            // The answer has room for the first few; the others are to be asked for.
             let _full = standings.try_push(standing);
         });
     }
