@@ -13,9 +13,9 @@
 //! # Ok::<(), proptest::test_runner::Reason>(())
 //! ```
 //!
-//! The model keeps one list of events for each key and limit, and sums the whole list in 128 bits for every question: no
-//! running sum, no bucket, no log that forgets. After every step it is compared with the store: the decision, what was left,
-//! the wait, the thresholds, and how each limit of each key stands.
+//! The model keeps one list of events for each key and limit, and sums the whole list in 128 bits for every question:
+//! no running sum, no bucket, no log that forgets. After every step it is compared with the store: the decision, what
+//! was left, the wait, the thresholds, and how each limit of each key stands.
 //!
 //! | window | the model counts | and is compared |
 //! | --- | --- | --- |
