@@ -129,8 +129,12 @@ impl<H: Harness> Run<'_, H> {
         self.model.policy.request_limits()
     }
 
-    /// An identity that was used, or one that was not.
+    /// An identity that is held or expired, or, each fourth time, any that was used and one that was not.
     fn id(&self, which: usize) -> ReservationId {
+        let live: Vec<u128> = self.model.live_ids().collect();
+        if which % 4 > 0 && !live.is_empty() {
+            return ReservationId::from_bits(live[which / 4 % live.len()]);
+        }
         let which = u128::try_from(which).expect("a usize fits");
         ReservationId::from_bits(which % (self.ids + 1) + 1)
     }

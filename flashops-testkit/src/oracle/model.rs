@@ -73,6 +73,11 @@ impl Model {
         found
     }
 
+    /// What is held, or expired and not forgotten.
+    pub(super) fn live_ids(&self) -> impl Iterator<Item = u128> {
+        self.states.iter().filter(|(_, state)| matches!(state, State::Live(_))).map(|(id, _)| *id)
+    }
+
     pub(super) fn counting(&self, index: LimitIndex) -> Counting {
         self.countings[index.get()]
     }
