@@ -7,6 +7,8 @@ use flashops_core::window::{Calendar, CalendarUnit, CarryDebt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::model::Keys;
+
 /// The unit of all durations: a multiple of whatever stores round instants to.
 const UNIT: Duration = Duration::from_micros(1_024);
 
@@ -104,6 +106,11 @@ impl Who {
     /// So many that each user and each organisation is among them.
     pub(super) fn each_key() -> impl Iterator<Item = Self> {
         [(0, 0), (1, 1), (2, 0)].into_iter().map(|(user, org)| Self { user, org })
+    }
+
+    /// His keys, as the model knows them.
+    pub(super) fn named(self) -> Keys {
+        Keys::new(self.keys())
     }
 
     /// The text of each key.
