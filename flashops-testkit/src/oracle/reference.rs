@@ -10,8 +10,8 @@ use flashops_core::clock::{Clock, ManualClock, Moment, Tick};
 use flashops_core::key::{Scope, Scopes};
 use flashops_core::limit::{Denied, Limit, LimitSet, Policy, Resource, Retry};
 use flashops_core::store::{
-    Admit, Admitted, Bounds, Extend, Extended, GiveBack, MAX_STANDINGS, MemoryStore, Receipt, Refused, Reserve,
-    Reserved, Settle, Settled, Standing, Standings, Store, StoreError,
+    Admit, Admitted, Bounds, Extend, Extended, GiveBack, MAX_STANDINGS, Receipt, Refused, Reserve, Reserved, Settle,
+    Settled, Standing, Standings, Store, StoreError,
 };
 use flashops_core::units::{Amounts, Cost, Tokens};
 use parking_lot::Mutex;
@@ -33,10 +33,6 @@ struct Inner {
     model: Model,
     flaw: Option<Flaw>,
     bounds: Bounds,
-    /// When each receipt was given.
-    receipts: Vec<(Receipt, Moment)>,
-    /// The only maker of receipts.
-    issuer: MemoryStore<ManualClock>,
     /// The texts of all keys, which are never freed.
     texts: BTreeSet<&'static str>,
     /// The users in the order in which they came, for the flaw that forgets them.
@@ -56,13 +52,10 @@ impl fmt::Debug for Inner {
 impl ReferenceStore {
     /// An empty store; without a flaw it is right.
     pub fn new(policy: Policy, clock: ManualClock, bounds: Bounds, flaw: Option<Flaw>) -> Self {
-        let no_limits = Policy::new(Vec::new()).expect("no limits are valid limits");
         let inner = Inner {
             model: Model::new(policy.clone(), clock.now()),
             flaw,
             bounds,
-            receipts: Vec::new(),
-            issuer: MemoryStore::new(Arc::new(no_limits), clock.clone()),
             texts: BTreeSet::new(),
             seen: Vec::new(),
             held_before: HashMap::new(),
@@ -107,22 +100,13 @@ impl Inner {
         let asked = Amounts { requests: command.requests, ..Amounts::ZERO };
         self.decide(keys, limits, &asked)?;
         self.model.count_requests(keys, limits, command.requests);
-        let receipt = self.receipt();
+        let receipt = Receipt::new(self.model.now);
         let crossings = self.model.tell(keys, limits);
         Ok(Admitted { receipt, crossings, standings: self.report(keys, limits, command.report) })
     }
 
-    fn receipt(&mut self) -> Receipt {
-        let command = Admit { scopes: &Scopes::new(), limits: LimitSet::EMPTY, requests: 1, report: false };
-        let receipt = self.issuer.admit_now(&command).expect("nothing is limited").receipt;
-        self.receipts.push((receipt, self.model.now));
-        receipt
-    }
-
     fn give_back(&mut self, keys: Keys, command: &GiveBack<'_>) {
-        let given = self.receipts.iter().find(|(receipt, _)| *receipt == command.receipt);
-        let at = given.expect("a receipt of this store").1;
-        let of = if self.has(Flaw::RefundIntoLaterWindow) { self.model.now } else { at };
+        let of = if self.has(Flaw::RefundIntoLaterWindow) { self.model.now } else { command.receipt.at() };
         let limits = command.limits.intersection(self.model.policy.request_limits());
         self.model.give_back(keys, limits, command.requests, of);
     }
