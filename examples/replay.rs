@@ -74,8 +74,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<Verdict, String> {
-    let mut requests =
-        trace::load(&args.trace).map_err(|error| format!("{}: {error}", args.trace))?;
+    let mut requests = trace::load(&args.trace).map_err(|error| format!("{}: {error}", args.trace))?;
     requests.truncate(args.limit);
     let plan = plan::plan(&requests, args);
     let gateway = Arc::new(Gateway::new(&args.url));
@@ -113,11 +112,7 @@ async fn send(plan: Vec<Planned>, gateway: &Arc<Gateway>, board: &Arc<Board>) {
 }
 
 /// Asks for the gateway's usage until it agrees and holds nothing, or until it had time enough.
-async fn settled(
-    gateway: &Gateway,
-    before: &replay::usage::Snapshot,
-    board: &Board,
-) -> Result<Verdict, String> {
+async fn settled(gateway: &Gateway, before: &replay::usage::Snapshot, board: &Board) -> Result<Verdict, String> {
     let give_up = Instant::now() + SETTLING;
     loop {
         let now = gateway.usage().await?;
@@ -136,10 +131,8 @@ mod tests {
 
     async fn replayed(gateway: &FakeGateway) -> Verdict {
         let trace = concat!(env!("CARGO_MANIFEST_DIR"), "/traces/small.csv");
-        let line = format!(
-            "--trace {trace} --url {} --tenants 4 --cut 0.5 --pace 1 --speed 1000 --limit 80",
-            gateway.url()
-        );
+        let line =
+            format!("--trace {trace} --url {} --tenants 4 --cut 0.5 --pace 1 --speed 1000 --limit 80", gateway.url());
         let args = args::parse(line.split(' ').map(str::to_owned));
         run(&args.unwrap().unwrap()).await.unwrap()
     }
@@ -151,10 +144,7 @@ mod tests {
             let verdict = replayed(&gateway).await;
             assert!(verdict.is_clean(), "{verdict}");
             let all = verdict.all();
-            assert!(
-                all.admitted > 0 && all.refused > 0 && all.cut > 0,
-                "{verdict}"
-            );
+            assert!(all.admitted > 0 && all.refused > 0 && all.cut > 0, "{verdict}");
             assert_eq!(all.admitted + all.refused + all.cut, 80, "{verdict}");
         }
     }

@@ -25,24 +25,12 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads an answer that is not streamed.
     pub(crate) fn whole(dialect: Dialect, body: &[u8]) -> Result<Self, String> {
-        let answer: Value = serde_json::from_slice(body)
-            .map_err(|error| format!("the answer is not JSON: {error}"))?;
+        let answer: Value = serde_json::from_slice(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
         let (text, prompt, completion) = match dialect {
-            Dialect::Anthropic => (
-                "/content/0/text",
-                "/usage/input_tokens",
-                "/usage/output_tokens",
-            ),
-            Dialect::OpenAi => (
-                "/choices/0/message/content",
-                "/usage/prompt_tokens",
-                "/usage/completion_tokens",
-            ),
+            Dialect::Anthropic => ("/content/0/text", "/usage/input_tokens", "/usage/output_tokens"),
+            Dialect::OpenAi => ("/choices/0/message/content", "/usage/prompt_tokens", "/usage/completion_tokens"),
         };
-        let text = answer
-            .pointer(text)
-            .and_then(Value::as_str)
-            .ok_or("the answer has no text")?;
+        let text = answer.pointer(text).and_then(Value::as_str).ok_or("the answer has no text")?;
         let number = |place| answer.pointer(place).and_then(Value::as_u64);
         Ok(Self {
             words: words(text),
@@ -75,10 +63,7 @@ impl Answer {
             _ => {}
         }
         if self.usage_chunk != planned.include_usage {
-            return Err(format!(
-                "usage chunk: {} instead of {}",
-                self.usage_chunk, planned.include_usage
-            ));
+            return Err(format!("usage chunk: {} instead of {}", self.usage_chunk, planned.include_usage));
         }
         Ok(())
     }
@@ -88,8 +73,7 @@ impl Answer {
             self.ended = true;
             return Ok(());
         }
-        let event: Value =
-            serde_json::from_str(data).map_err(|error| format!("an event is not JSON: {error}"))?;
+        let event: Value = serde_json::from_str(data).map_err(|error| format!("an event is not JSON: {error}"))?;
         if event.get("error").is_some_and(|error| !error.is_null()) {
             return Err(format!("an error in the stream: {data}"));
         }
@@ -105,10 +89,7 @@ impl Answer {
         match event["type"].as_str() {
             Some("message_start") => self.prompt = number("/message/usage/input_tokens"),
             Some("content_block_delta") => {
-                self.words += event
-                    .pointer("/delta/text")
-                    .and_then(Value::as_str)
-                    .map_or(0, words);
+                self.words += event.pointer("/delta/text").and_then(Value::as_str).map_or(0, words);
             }
             Some("message_delta") => self.completion = number("/usage/output_tokens"),
             Some("message_stop") => self.ended = true,
@@ -118,10 +99,7 @@ impl Answer {
 
     fn read_open_ai(&mut self, event: &Value) {
         for choice in event["choices"].as_array().into_iter().flatten() {
-            self.words += choice
-                .pointer("/delta/content")
-                .and_then(Value::as_str)
-                .map_or(0, words);
+            self.words += choice.pointer("/delta/content").and_then(Value::as_str).map_or(0, words);
         }
         if event["usage"].is_object() {
             self.usage_chunk = true;
@@ -142,11 +120,7 @@ pub(crate) struct StreamReader {
 
 impl StreamReader {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self {
-            dialect,
-            line: Vec::new(),
-            answer: Answer::default(),
-        }
+        Self { dialect, line: Vec::new(), answer: Answer::default() }
     }
 
     /// What came so far.
@@ -202,22 +176,13 @@ mod tests {
 
     fn planned() -> Vec<Planned> {
         let line = "--trace t --url http://h --cut 0";
-        let args = args::parse(line.split(' ').map(str::to_owned))
-            .unwrap()
-            .unwrap();
+        let args = args::parse(line.split(' ').map(str::to_owned)).unwrap().unwrap();
         plan::plan(&trace::generate(5, 60, Duration::from_secs(1)), &args)
     }
 
     async fn answered(planned: &Planned) -> Bytes {
-        let request = http::Request::post(planned.dialect.path())
-            .body(Bytes::from(planned.body()))
-            .unwrap();
-        stub::respond(request)
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
+        let request = http::Request::post(planned.dialect.path()).body(Bytes::from(planned.body())).unwrap();
+        stub::respond(request).into_body().collect().await.unwrap().to_bytes()
     }
 
     fn read(planned: &Planned, bytes: &[u8], piece: usize) -> Result<Answer, String> {
@@ -225,9 +190,7 @@ mod tests {
             return Answer::whole(planned.dialect, bytes);
         }
         let mut reader = StreamReader::new(planned.dialect);
-        bytes
-            .chunks(piece)
-            .try_for_each(|piece| reader.read(piece))?;
+        bytes.chunks(piece).try_for_each(|piece| reader.read(piece))?;
         Ok(reader.answer().clone())
     }
 
@@ -247,26 +210,11 @@ mod tests {
         for planned in planned() {
             let answer = read(&planned, &answered(&planned).await, 100).unwrap();
             let wrong = [
-                Answer {
-                    words: answer.words - 1,
-                    ..answer.clone()
-                },
-                Answer {
-                    prompt: Some(planned.prompt + 1),
-                    ..answer.clone()
-                },
-                Answer {
-                    completion: Some(planned.completion + 1),
-                    ..answer.clone()
-                },
-                Answer {
-                    ended: false,
-                    ..answer.clone()
-                },
-                Answer {
-                    usage_chunk: !answer.usage_chunk,
-                    ..answer.clone()
-                },
+                Answer { words: answer.words - 1, ..answer.clone() },
+                Answer { prompt: Some(planned.prompt + 1), ..answer.clone() },
+                Answer { completion: Some(planned.completion + 1), ..answer.clone() },
+                Answer { ended: false, ..answer.clone() },
+                Answer { usage_chunk: !answer.usage_chunk, ..answer.clone() },
             ];
             assert!(wrong.iter().all(|wrong| wrong.check(&planned).is_err()));
         }
@@ -275,19 +223,10 @@ mod tests {
     #[test]
     fn an_error_in_a_stream_is_an_error() {
         let mut reader = StreamReader::new(Dialect::Anthropic);
-        let error =
-            b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
+        let error = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
         assert!(reader.read(error).is_err());
-        assert!(
-            StreamReader::new(Dialect::OpenAi)
-                .read(b"data: {nonsense\n")
-                .is_err()
-        );
-        assert!(
-            StreamReader::new(Dialect::OpenAi)
-                .read(&vec![b'x'; MAX_EVENT + 1])
-                .is_err()
-        );
+        assert!(StreamReader::new(Dialect::OpenAi).read(b"data: {nonsense\n").is_err());
+        assert!(StreamReader::new(Dialect::OpenAi).read(&vec![b'x'; MAX_EVENT + 1]).is_err());
     }
 
     #[test]

@@ -54,9 +54,7 @@ impl Fraction {
     fn parse(text: &str) -> Option<Self> {
         let fraction: f64 = text.parse().ok()?;
         let millionths = (fraction * Self::WHOLE as f64).round();
-        (0.0..=1.0)
-            .contains(&fraction)
-            .then_some(Self(millionths as u32))
+        (0.0..=1.0).contains(&fraction).then_some(Self(millionths as u32))
     }
 }
 
@@ -93,17 +91,8 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Option<Ar
 }
 
 fn set(args: &mut Args, name: &str, value: Option<String>) -> Result<(), String> {
-    const NAMES: [&str; 9] = [
-        "--trace",
-        "--url",
-        "--tenants",
-        "--stream",
-        "--cut",
-        "--speed",
-        "--pace",
-        "--seed",
-        "--limit",
-    ];
+    const NAMES: [&str; 9] =
+        ["--trace", "--url", "--tenants", "--stream", "--cut", "--speed", "--pace", "--seed", "--limit"];
     if !NAMES.contains(&name) {
         return Err(format!("{name} is not known"));
     }
@@ -163,14 +152,8 @@ mod tests {
         let line = "--trace t.csv --url http://h:1/ --tenants 3 --stream=0.25 --cut 1 \
                     --speed=2.5 --pace 7 --seed 9 --limit 4";
         let args = parsed(line).unwrap().unwrap();
-        assert_eq!(
-            (args.trace.as_str(), args.url.as_str(), args.tenants),
-            ("t.csv", "http://h:1", 3)
-        );
-        assert_eq!(
-            (args.stream, args.cut, args.speed),
-            (Fraction(250_000), Fraction(1_000_000), 2.5)
-        );
+        assert_eq!((args.trace.as_str(), args.url.as_str(), args.tenants), ("t.csv", "http://h:1", 3));
+        assert_eq!((args.stream, args.cut, args.speed), (Fraction(250_000), Fraction(1_000_000), 2.5));
         assert_eq!((args.pace_ms, args.seed, args.limit), (7, 9, 4));
         assert_eq!(parsed("--help"), Ok(None));
     }
@@ -182,27 +165,12 @@ mod tests {
         assert_eq!(parsed("--trace t").unwrap_err(), "--url is missing");
         assert_eq!(mistake("--speed"), "--speed needs a value");
         assert_eq!(mistake("--sped 1"), "--sped is not known");
-        assert_eq!(
-            mistake("--url https://h"),
-            "--url https://h: expected http://HOST:PORT"
-        );
-        assert_eq!(
-            mistake("--cut 1.1"),
-            "--cut 1.1: expected a fraction from 0 to 1"
-        );
-        assert_eq!(
-            mistake("--tenants 0"),
-            "--tenants 0: expected a number from 1 to 10000"
-        );
-        for wrong in [
-            "--stream NaN",
-            "--speed 0",
-            "--speed inf",
-            "--pace -1",
-            "--seed x",
-            "--limit 0",
-            "--url http:///",
-        ] {
+        assert_eq!(mistake("--url https://h"), "--url https://h: expected http://HOST:PORT");
+        assert_eq!(mistake("--cut 1.1"), "--cut 1.1: expected a fraction from 0 to 1");
+        assert_eq!(mistake("--tenants 0"), "--tenants 0: expected a number from 1 to 10000");
+        for wrong in
+            ["--stream NaN", "--speed 0", "--speed inf", "--pace -1", "--seed x", "--limit 0", "--url http:///"]
+        {
             assert!(mistake(wrong).contains("expected"), "{wrong}");
         }
     }

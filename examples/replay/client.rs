@@ -58,10 +58,7 @@ impl Gateway {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self {
-            url: url.to_owned(),
-            client,
-        }
+        Self { url: url.to_owned(), client }
     }
 
     /// Sends one request and sees it to its end.
@@ -76,15 +73,11 @@ impl Gateway {
     /// What the gateway has counted since its start.
     pub(crate) async fn usage(&self) -> Result<Snapshot, String> {
         let url = format!("{}/api/v1/ai/usage?window=all", self.url);
-        let request =
-            Request::get(&url).header(header::AUTHORIZATION, format!("Bearer {ADMIN_KEY}"));
-        let request = request
-            .body(Full::default())
-            .map_err(|error| format!("{url}: {error}"))?;
+        let request = Request::get(&url).header(header::AUTHORIZATION, format!("Bearer {ADMIN_KEY}"));
+        let request = request.body(Full::default()).map_err(|error| format!("{url}: {error}"))?;
         let answer = tokio::time::timeout(DEADLINE, self.client.request(request)).await;
-        let response = answer
-            .map_err(|_| format!("{url}: no answer"))?
-            .map_err(|error| format!("{url}: {}", chain(&error)))?;
+        let response =
+            answer.map_err(|_| format!("{url}: no answer"))?.map_err(|error| format!("{url}: {}", chain(&error)))?;
         let status = response.status();
         let body = collect(response).await?;
         if status != StatusCode::OK {
@@ -95,15 +88,8 @@ impl Gateway {
 
     async fn try_send(&self, planned: &Planned) -> Result<Outcome, String> {
         let body = planned.body();
-        let reserved = Tokens {
-            prompt: body.len() as u64,
-            completion: planned.max_tokens,
-        };
-        let response = self
-            .client
-            .request(self.request(planned, body)?)
-            .await
-            .map_err(|error| chain(&error))?;
+        let reserved = Tokens { prompt: body.len() as u64, completion: planned.max_tokens };
+        let response = self.client.request(self.request(planned, body)?).await.map_err(|error| chain(&error))?;
         let status = response.status();
         if status != StatusCode::OK {
             let body = collect(response).await?;
@@ -114,10 +100,7 @@ impl Gateway {
         }
         let answer = Answer::whole(planned.dialect, &collect(response).await?)?;
         answer.check(planned)?;
-        Ok(Outcome::Admitted(Tokens {
-            prompt: planned.prompt,
-            completion: answer.words,
-        }))
+        Ok(Outcome::Admitted(Tokens { prompt: planned.prompt, completion: answer.words }))
     }
 
     fn request(&self, planned: &Planned, body: String) -> Result<Request<Full<Bytes>>, String> {
@@ -125,23 +108,15 @@ impl Gateway {
         let request = Request::post(format!("{}{}", self.url, planned.dialect.path()))
             .header(header::CONTENT_TYPE, "application/json");
         let request = match planned.dialect {
-            Dialect::Anthropic => request
-                .header("x-api-key", key)
-                .header("anthropic-version", "2023-06-01"),
+            Dialect::Anthropic => request.header("x-api-key", key).header("anthropic-version", "2023-06-01"),
             Dialect::OpenAi => request.header(header::AUTHORIZATION, format!("Bearer {key}")),
         };
-        request
-            .body(Full::from(body))
-            .map_err(|error| error.to_string())
+        request.body(Full::from(body)).map_err(|error| error.to_string())
     }
 }
 
 /// Reads a stream to its end, or leaves where the plan says.
-async fn streamed(
-    planned: &Planned,
-    reserved: Tokens,
-    response: Response<Incoming>,
-) -> Result<Outcome, String> {
+async fn streamed(planned: &Planned, reserved: Tokens, response: Response<Incoming>) -> Result<Outcome, String> {
     let mut reader = StreamReader::new(planned.dialect);
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
@@ -149,25 +124,13 @@ async fn streamed(
         if let Some(data) = frame.data_ref() {
             reader.read(data)?;
         }
-        let received = Tokens {
-            prompt: planned.prompt,
-            completion: reader.answer().words,
-        };
-        if planned
-            .cut_after
-            .is_some_and(|after| received.completion >= after)
-        {
-            return Ok(Outcome::Cut {
-                least: received,
-                most: reserved,
-            });
+        let received = Tokens { prompt: planned.prompt, completion: reader.answer().words };
+        if planned.cut_after.is_some_and(|after| received.completion >= after) {
+            return Ok(Outcome::Cut { least: received, most: reserved });
         }
     }
     reader.answer().check(planned)?;
-    Ok(Outcome::Admitted(Tokens {
-        prompt: planned.prompt,
-        completion: reader.answer().words,
-    }))
+    Ok(Outcome::Admitted(Tokens { prompt: planned.prompt, completion: reader.answer().words }))
 }
 
 fn refused(dialect: Dialect, status: StatusCode, body: &[u8]) -> Result<Outcome, String> {
@@ -211,9 +174,7 @@ mod tests {
 
     fn planned(rest: &str) -> Vec<Planned> {
         let line = format!("--trace t --url http://h --pace 1 {rest}");
-        let args = args::parse(line.split(' ').map(str::to_owned))
-            .unwrap()
-            .unwrap();
+        let args = args::parse(line.split(' ').map(str::to_owned)).unwrap().unwrap();
         plan::plan(&trace::generate(5, 40, Duration::from_secs(1)), &args)
     }
 
@@ -231,10 +192,7 @@ mod tests {
         }
         provider.idle().await;
         let really = provider.sums();
-        assert_eq!(
-            (sums.prompt, sums.completion),
-            (really.prompt_tokens, really.completion_tokens)
-        );
+        assert_eq!((sums.prompt, sums.completion), (really.prompt_tokens, really.completion_tokens));
         assert_eq!((really.answers, really.cut), (40, 0));
     }
 
@@ -249,14 +207,8 @@ mod tests {
             provider.idle().await;
             let made = provider.produced().pop().unwrap();
             assert!(made.cut, "{made:?}");
-            assert!(
-                (least.prompt..=most.prompt).contains(&made.prompt_tokens),
-                "{made:?}"
-            );
-            assert!(
-                (least.completion..=most.completion).contains(&made.completion_tokens),
-                "{made:?}"
-            );
+            assert!((least.prompt..=most.prompt).contains(&made.prompt_tokens), "{made:?}");
+            assert!((least.completion..=most.completion).contains(&made.completion_tokens), "{made:?}");
             assert!(Some(least.completion) >= planned.cut_after);
         }
     }
@@ -264,13 +216,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_clean_refusal_is_a_failure() {
         let error = br#"{"type":"error","error":{"type":"rate_limit_error","message":"m"}}"#;
-        let refused = |status, body| {
-            refused(
-                Dialect::Anthropic,
-                StatusCode::from_u16(status).unwrap(),
-                body,
-            )
-        };
+        let refused = |status, body| refused(Dialect::Anthropic, StatusCode::from_u16(status).unwrap(), body);
         for status in [413, 429, 503] {
             assert_eq!(refused(status, error), Ok(Outcome::Refused));
         }
@@ -282,9 +228,6 @@ mod tests {
         let nobody = Gateway::new(&provider.base_url());
         assert!(nobody.usage().await.unwrap_err().contains("404"));
         provider.shutdown().await;
-        assert!(matches!(
-            nobody.send(&planned("--cut 0")[0]).await,
-            Outcome::Failed(_)
-        ));
+        assert!(matches!(nobody.send(&planned("--cut 0")[0]).await, Outcome::Failed(_)));
     }
 }

@@ -53,22 +53,15 @@ impl FakeGateway {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    books: Arc<Mutex<Books>>,
-) -> Result<Response<Body>, Infallible> {
+async fn answer(request: Request<Incoming>, books: Arc<Mutex<Books>>) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/api/v1/ai/usage" {
-        return Ok(json_response(
-            StatusCode::OK,
-            &books.lock().unwrap().shown(),
-        ));
+        return Ok(json_response(StatusCode::OK, &books.lock().unwrap().shown()));
     }
     let body = body.collect().await.unwrap().to_bytes();
     let used = used(parts.uri.path(), &body).await;
     if !books.lock().unwrap().admit(&org(&parts.headers), used) {
-        let error =
-            json!({"type": "error", "error": {"type": "rate_limit_error", "message": "no"}});
+        let error = json!({"type": "error", "error": {"type": "rate_limit_error", "message": "no"}});
         return Ok(json_response(StatusCode::TOO_MANY_REQUESTS, &error));
     }
     Ok(stub::respond(Request::from_parts(parts, body)).map(Either::Left))
@@ -80,32 +73,15 @@ async fn used(path: &str, body: &[u8]) -> [u64; 2] {
     body["stream"] = Value::Null;
     let body = body.to_string().replace("[pace 1]", "[pace 0]");
     let request = Request::post(path).body(Bytes::from(body)).unwrap();
-    let answer = stub::respond(request)
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
+    let answer = stub::respond(request).into_body().collect().await.unwrap().to_bytes();
     let usage = serde_json::from_slice::<Value>(&answer).unwrap()["usage"].take();
     let number = |names: [&str; 2]| names.iter().find_map(|name| usage[name].as_u64()).unwrap();
-    [
-        number(["prompt_tokens", "input_tokens"]),
-        number(["completion_tokens", "output_tokens"]),
-    ]
+    [number(["prompt_tokens", "input_tokens"]), number(["completion_tokens", "output_tokens"])]
 }
 
 fn org(headers: &HeaderMap) -> String {
-    let key = headers
-        .get("authorization")
-        .or(headers.get("x-api-key"))
-        .unwrap()
-        .to_str()
-        .unwrap();
-    format!(
-        "t{}",
-        key.trim_start_matches("Bearer ")
-            .trim_start_matches("sk-replay-")
-    )
+    let key = headers.get("authorization").or(headers.get("x-api-key")).unwrap().to_str().unwrap();
+    format!("t{}", key.trim_start_matches("Bearer ").trim_start_matches("sk-replay-"))
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
@@ -134,11 +110,7 @@ impl Books {
         for counts in self.orgs.values() {
             all = [all[0] + counts[0], all[1] + counts[1], all[2] + counts[2]];
         }
-        let by: Vec<Value> = self
-            .orgs
-            .iter()
-            .map(|(org, counts)| entry(org, *counts))
-            .collect();
+        let by: Vec<Value> = self.orgs.iter().map(|(org, counts)| entry(org, *counts)).collect();
         json!({"window_seconds": null, "totals": entry("", all), "by": by, "limits": []})
     }
 }

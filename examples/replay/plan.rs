@@ -73,9 +73,7 @@ impl Planned {
     fn content(&self) -> String {
         const WORDS: [&str; 8] = ["the", "quick", "brown", "fox", "jumps", "over", "a", "dog"];
         let mut content = self.directives.clone();
-        let words = self
-            .prompt
-            .saturating_sub(self.directives.split_whitespace().count() as u64);
+        let words = self.prompt.saturating_sub(self.directives.split_whitespace().count() as u64);
         for word in WORDS.iter().cycle().zip(0..words).map(|(word, _)| word) {
             content += word;
             content.push(' ');
@@ -90,19 +88,12 @@ const DIRECTIVE_WORDS: u64 = 2;
 /// Plans the whole trace: the same for the same trace and arguments.
 pub(crate) fn plan(trace: &[TraceRequest], args: &Args) -> Vec<Planned> {
     let mut random = SplitMix64::new(args.seed);
-    trace
-        .iter()
-        .map(|request| one(request, args, &mut random))
-        .collect()
+    trace.iter().map(|request| one(request, args, &mut random)).collect()
 }
 
 fn one(request: &TraceRequest, args: &Args, random: &mut SplitMix64) -> Planned {
     let tenant = random.below(args.tenants as u64) as usize;
-    let dialect = if random.below(2) == 0 {
-        Dialect::OpenAi
-    } else {
-        Dialect::Anthropic
-    };
+    let dialect = if random.below(2) == 0 { Dialect::OpenAi } else { Dialect::Anthropic };
     let stream = args.stream.has(random.below(Fraction::WHOLE));
     let asks_for_usage = random.below(2) == 0;
     let cut = args.cut.has(random.below(Fraction::WHOLE));
@@ -111,8 +102,8 @@ fn one(request: &TraceRequest, args: &Args, random: &mut SplitMix64) -> Planned 
     // An empty prompt or answer is no request; a prompt without room for a directive goes without it.
     let prompt = request.context.max(1);
     let completion = request.generated.max(1);
-    let cut_after = (stream && cut && completion > 1 && prompt >= 2 * DIRECTIVE_WORDS)
-        .then(|| 1 + place % (completion - 1));
+    let cut_after =
+        (stream && cut && completion > 1 && prompt >= 2 * DIRECTIVE_WORDS).then(|| 1 + place % (completion - 1));
     let mut directives = String::new();
     let mut max_tokens = completion;
     if prompt >= DIRECTIVE_WORDS {
@@ -147,9 +138,7 @@ mod tests {
 
     fn args(rest: &str) -> Args {
         let line = format!("--trace t --url http://h {rest}");
-        args::parse(line.trim().split(' ').map(str::to_owned))
-            .unwrap()
-            .unwrap()
+        args::parse(line.trim().split(' ').map(str::to_owned)).unwrap().unwrap()
     }
 
     fn some() -> Vec<TraceRequest> {
@@ -169,15 +158,8 @@ mod tests {
     #[tokio::test]
     async fn the_stub_counts_in_every_planned_request_what_the_plan_says() {
         for planned in plan(&some(), &args("--stream 0")) {
-            let request = http::Request::post(planned.dialect.path())
-                .body(Bytes::from(planned.body()))
-                .unwrap();
-            let answer = stub::respond(request)
-                .into_body()
-                .collect()
-                .await
-                .unwrap()
-                .to_bytes();
+            let request = http::Request::post(planned.dialect.path()).body(Bytes::from(planned.body())).unwrap();
+            let answer = stub::respond(request).into_body().collect().await.unwrap().to_bytes();
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             let names = match planned.dialect {
                 Dialect::Anthropic => ["input_tokens", "output_tokens"],
@@ -193,11 +175,7 @@ mod tests {
     fn arrival_times_are_those_of_the_trace_divided_by_the_speed() {
         let trace = some();
         for (planned, request) in plan(&trace, &args("--speed 4")).iter().zip(&trace) {
-            assert_eq!(
-                planned.at.as_micros(),
-                request.at.as_micros() / 4,
-                "{planned:?}"
-            );
+            assert_eq!(planned.at.as_micros(), request.at.as_micros() / 4, "{planned:?}");
         }
     }
 
@@ -206,58 +184,24 @@ mod tests {
         let planned = plan(&some(), &args("--stream 0.5 --cut 0.5 --pace 3"));
         for request in &planned {
             if let Some(after) = request.cut_after {
-                assert!(
-                    request.stream && (1..request.completion).contains(&after),
-                    "{request:?}"
-                );
+                assert!(request.stream && (1..request.completion).contains(&after), "{request:?}");
             }
-            assert_eq!(
-                request.body().contains("[pace 3]"),
-                request.cut_after.is_some()
-            );
+            assert_eq!(request.body().contains("[pace 3]"), request.cut_after.is_some());
         }
-        assert!(
-            planned
-                .iter()
-                .filter(|request| request.cut_after.is_some())
-                .count()
-                > 50
-        );
-        assert!(
-            plan(&some(), &args("--cut 0"))
-                .iter()
-                .all(|request| request.cut_after.is_none())
-        );
-        assert!(
-            plan(&some(), &args("--stream 0 --cut 1"))
-                .iter()
-                .all(|request| request.cut_after.is_none())
-        );
+        assert!(planned.iter().filter(|request| request.cut_after.is_some()).count() > 50);
+        assert!(plan(&some(), &args("--cut 0")).iter().all(|request| request.cut_after.is_none()));
+        assert!(plan(&some(), &args("--stream 0 --cut 1")).iter().all(|request| request.cut_after.is_none()));
     }
 
     #[test]
     fn every_tenant_and_both_formats_have_their_share() {
         let planned = plan(&some(), &args("--tenants 5"));
         for tenant in 0..5 {
-            assert!(
-                planned
-                    .iter()
-                    .filter(|request| request.tenant == tenant)
-                    .count()
-                    > 40
-            );
+            assert!(planned.iter().filter(|request| request.tenant == tenant).count() > 40);
         }
         assert!(planned.iter().all(|request| request.tenant < 5));
-        let open_ai = planned
-            .iter()
-            .filter(|request| request.dialect == Dialect::OpenAi)
-            .count();
+        let open_ai = planned.iter().filter(|request| request.dialect == Dialect::OpenAi).count();
         assert!((150..250).contains(&open_ai), "{open_ai}");
-        assert!(
-            planned
-                .iter()
-                .filter(|request| request.include_usage)
-                .all(|request| request.stream)
-        );
+        assert!(planned.iter().filter(|request| request.include_usage).all(|request| request.stream));
     }
 }

@@ -87,14 +87,8 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn new(tenants: usize, planned: usize) -> Self {
-        let sums = Sums {
-            tenants: vec![Tenant::default(); tenants],
-            ..Sums::default()
-        };
-        Self {
-            planned,
-            sums: Mutex::new(sums),
-        }
+        let sums = Sums { tenants: vec![Tenant::default(); tenants], ..Sums::default() };
+        Self { planned, sums: Mutex::new(sums) }
     }
 
     /// A request starts, so far behind its time.
@@ -110,11 +104,7 @@ impl Board {
         sums.tenants[planned.tenant].count(&outcome);
         if let Outcome::Failed(message) = outcome {
             let room = sums.messages.len() < MAX_MESSAGES || sums.messages.contains_key(&message);
-            let message = if room {
-                message
-            } else {
-                "other failures".to_owned()
-            };
+            let message = if room { message } else { "other failures".to_owned() };
             *sums.messages.entry(message).or_default() += 1;
         }
     }
@@ -125,13 +115,7 @@ impl Board {
 
     fn line(&self, elapsed: Duration) -> String {
         let sums = self.lock();
-        let Tenant {
-            admitted,
-            refused,
-            cut,
-            failed,
-            ..
-        } = sums.all();
+        let Tenant { admitted, refused, cut, failed, .. } = sums.all();
         let (started, planned) = (sums.started, self.planned);
         let running = started - (admitted + refused + cut + failed);
         format!(

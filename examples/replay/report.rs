@@ -60,20 +60,13 @@ pub(crate) fn compare(own: &Sums, before: &Snapshot, after: &Snapshot) -> Verdic
     for (name, key, held) in after.held.iter().take(MAX_HELD_SHOWN) {
         differences.push(format!("still reserved: {held} of {name} for {key}"));
     }
-    Verdict {
-        rows,
-        differences,
-        latest_ms: own.latest.as_millis(),
-        limits: after.limits,
-    }
+    Verdict { rows, differences, latest_ms: own.latest.as_millis(), limits: after.limits }
 }
 
 fn row(name: String, own: Tenant, gateway: Option<Counted>, differences: &mut Vec<String>) -> Row {
     let before = differences.len();
     match gateway {
-        None => differences.push(format!(
-            "{name}: a count of the gateway went down during the run"
-        )),
+        None => differences.push(format!("{name}: a count of the gateway went down during the run")),
         Some(gateway) => {
             differences.extend(differing(&own, &gateway).map(|what| format!("{name}: {what}")));
         }
@@ -82,12 +75,7 @@ fn row(name: String, own: Tenant, gateway: Option<Counted>, differences: &mut Ve
         differences.push(format!("{name}: {} requests failed", own.failed));
     }
     let agrees = differences.len() == before;
-    Row {
-        name,
-        own,
-        gateway,
-        agrees,
-    }
+    Row { name, own, gateway, agrees }
 }
 
 /// What differs between the two sides.
@@ -104,12 +92,7 @@ fn differing(own: &Tenant, gateway: &Counted) -> impl Iterator<Item = String> {
     checks
         .into_iter()
         .filter(|(_, seen, expected)| !expected.contains(seen))
-        .map(|(what, seen, expected)| {
-            format!(
-                "the gateway reports {seen} {what}, expected {}",
-                shown(&expected)
-            )
-        })
+        .map(|(what, seen, expected)| format!("the gateway reports {seen} {what}, expected {}", shown(&expected)))
 }
 
 fn prompt(own: &Tenant) -> RangeInclusive<u64> {
@@ -125,11 +108,7 @@ const fn sum(gateway: &Counted) -> u64 {
 }
 
 fn shown(range: &RangeInclusive<u64>) -> String {
-    if range.start() == range.end() {
-        range.start().to_string()
-    } else {
-        format!("{}..{}", range.start(), range.end())
-    }
+    if range.start() == range.end() { range.start().to_string() } else { format!("{}..{}", range.start(), range.end()) }
 }
 
 impl fmt::Display for Verdict {
@@ -137,48 +116,26 @@ impl fmt::Display for Verdict {
         writeln!(
             formatter,
             "{:<7}{:>9}{:>9}{:>7}{:>8}  {:>21}{:>12}  {:>19}{:>12}",
-            "tenant",
-            "admitted",
-            "refused",
-            "cut",
-            "failed",
-            "prompt: own",
-            "gateway",
-            "completion: own",
-            "gateway"
+            "tenant", "admitted", "refused", "cut", "failed", "prompt: own", "gateway", "completion: own", "gateway"
         )?;
         for row in &self.rows {
             writeln!(formatter, "{row}")?;
         }
-        writeln!(
-            formatter,
-            "\nThe latest request started {} ms behind its time.",
-            self.latest_ms
-        )?;
+        writeln!(formatter, "\nThe latest request started {} ms behind its time.", self.latest_ms)?;
         if self.differences.is_empty() {
             let nothing = format!("nothing stays reserved in {} limits", self.limits);
             return writeln!(formatter, "Both sides agree, and {nothing}.");
         }
         writeln!(formatter, "\n{} differences:", self.differences.len())?;
-        self.differences
-            .iter()
-            .try_for_each(|difference| writeln!(formatter, "  {difference}"))
+        self.differences.iter().try_for_each(|difference| writeln!(formatter, "  {difference}"))
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tenant {
-            admitted,
-            refused,
-            cut,
-            failed,
-            ..
-        } = self.own;
+        let Tenant { admitted, refused, cut, failed, .. } = self.own;
         let gateway = |number: fn(&Counted) -> u64| {
-            self.gateway
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |counted| number(counted).to_string())
+            self.gateway.as_ref().map_or_else(|| "-".to_owned(), |counted| number(counted).to_string())
         };
         write!(
             formatter,
@@ -203,23 +160,12 @@ mod tests {
     }
 
     fn counted(requests: u64, prompt: u64, completion: u64, estimated: u64) -> Counted {
-        Counted {
-            requests,
-            prompt,
-            completion,
-            total: prompt + completion,
-            estimated,
-        }
+        Counted { requests, prompt, completion, total: prompt + completion, estimated }
     }
 
     /// One tenant with exact numbers only, one with a cut.
     fn own() -> Sums {
-        let exact = Tenant {
-            admitted: 3,
-            refused: 2,
-            exact: tokens(300, 30),
-            ..Tenant::default()
-        };
+        let exact = Tenant { admitted: 3, refused: 2, exact: tokens(300, 30), ..Tenant::default() };
         let cut = Tenant {
             admitted: 1,
             cut: 1,
@@ -228,10 +174,7 @@ mod tests {
             cut_most: tokens(400, 20),
             ..Tenant::default()
         };
-        Sums {
-            tenants: vec![exact, cut],
-            ..Sums::default()
-        }
+        Sums { tenants: vec![exact, cut], ..Sums::default() }
     }
 
     fn after(exact: Counted, cut: Counted) -> Snapshot {
@@ -242,12 +185,7 @@ mod tests {
             exact.estimated + cut.estimated,
         );
         let orgs = [("t0".to_owned(), exact), ("t1".to_owned(), cut)].into();
-        Snapshot {
-            totals,
-            orgs,
-            limits: 4,
-            held: Vec::new(),
-        }
+        Snapshot { totals, orgs, limits: 4, held: Vec::new() }
     }
 
     fn is_clean(exact: Counted, cut: Counted) -> bool {
@@ -273,38 +211,19 @@ mod tests {
             (3, 300, 31, 0),
             (3, 300, 30, 1),
         ] {
-            assert!(
-                !is_clean(counted(wrong.0, wrong.1, wrong.2, wrong.3), cut),
-                "{wrong:?}"
-            );
+            assert!(!is_clean(counted(wrong.0, wrong.1, wrong.2, wrong.3), cut), "{wrong:?}");
         }
     }
 
     #[test]
     fn cut_requests_are_between_what_was_received_and_what_was_reserved() {
-        for right in [
-            (2, 150, 15, 1),
-            (2, 500, 30, 1),
-            (2, 150, 30, 0),
-            (2, 321, 21, 1),
-        ] {
-            assert!(
-                is_clean(exact(), counted(right.0, right.1, right.2, right.3)),
-                "{right:?}"
-            );
+        for right in [(2, 150, 15, 1), (2, 500, 30, 1), (2, 150, 30, 0), (2, 321, 21, 1)] {
+            assert!(is_clean(exact(), counted(right.0, right.1, right.2, right.3)), "{right:?}");
         }
-        for wrong in [
-            (1, 150, 15, 1),
-            (2, 149, 15, 1),
-            (2, 501, 15, 1),
-            (2, 150, 14, 1),
-            (2, 150, 31, 1),
-            (2, 150, 15, 2),
-        ] {
-            assert!(
-                !is_clean(exact(), counted(wrong.0, wrong.1, wrong.2, wrong.3)),
-                "{wrong:?}"
-            );
+        for wrong in
+            [(1, 150, 15, 1), (2, 149, 15, 1), (2, 501, 15, 1), (2, 150, 14, 1), (2, 150, 31, 1), (2, 150, 15, 2)]
+        {
+            assert!(!is_clean(exact(), counted(wrong.0, wrong.1, wrong.2, wrong.3)), "{wrong:?}");
         }
     }
 
@@ -313,10 +232,7 @@ mod tests {
         let mut after = after(exact(), counted(2, 150, 15, 1));
         after.totals.requests += 1;
         let verdict = compare(&own(), &Snapshot::default(), &after);
-        assert_eq!(
-            verdict.differences,
-            ["all: the gateway reports 6 requests, expected 5"]
-        );
+        assert_eq!(verdict.differences, ["all: the gateway reports 6 requests, expected 5"]);
     }
 
     #[test]
@@ -333,10 +249,7 @@ mod tests {
         let mut now = after(exact(), counted(2, 150, 15, 1));
         now.held.push(("org-tokens".to_owned(), "t0".to_owned(), 9));
         let verdict = compare(&own(), &Snapshot::default(), &now);
-        assert_eq!(
-            verdict.differences,
-            ["still reserved: 9 of org-tokens for t0"]
-        );
+        assert_eq!(verdict.differences, ["still reserved: 9 of org-tokens for t0"]);
 
         now.held.clear();
         let mut own = own();
@@ -349,37 +262,13 @@ mod tests {
 
     #[test]
     fn the_report_shows_both_sides_and_marks_what_differs() {
-        let verdict = compare(
-            &own(),
-            &Snapshot::default(),
-            &after(exact(), counted(2, 150, 14, 1)),
-        );
+        let verdict = compare(&own(), &Snapshot::default(), &after(exact(), counted(2, 150, 14, 1)));
         let shown = verdict.to_string();
-        let line = |name: &str| {
-            shown
-                .lines()
-                .find(|line| line.starts_with(name))
-                .unwrap()
-                .to_owned()
-        };
-        assert!(
-            line("t1").contains("150..500") && line("t1").ends_with("DIFFERS"),
-            "{shown}"
-        );
+        let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(line("t1").contains("150..500") && line("t1").ends_with("DIFFERS"), "{shown}");
         assert!(!line("t0").contains("DIFFERS"), "{shown}");
-        assert!(
-            shown.contains("t1: the gateway reports 14 completion tokens, expected 15..30"),
-            "{shown}"
-        );
-        let clean = compare(
-            &own(),
-            &Snapshot::default(),
-            &after(exact(), counted(2, 150, 15, 1)),
-        )
-        .to_string();
-        assert!(
-            clean.ends_with("Both sides agree, and nothing stays reserved in 4 limits.\n"),
-            "{clean}"
-        );
+        assert!(shown.contains("t1: the gateway reports 14 completion tokens, expected 15..30"), "{shown}");
+        let clean = compare(&own(), &Snapshot::default(), &after(exact(), counted(2, 150, 15, 1))).to_string();
+        assert!(clean.ends_with("Both sides agree, and nothing stays reserved in 4 limits.\n"), "{clean}");
     }
 }

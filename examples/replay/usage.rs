@@ -61,30 +61,18 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Reads the answer of the gateway.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
-        let usage: Value = serde_json::from_slice(body)
-            .map_err(|error| format!("the usage is not JSON: {error}"))?;
-        let mut snapshot = Self {
-            totals: Counted::parse(&usage["totals"])?,
-            ..Self::default()
-        };
+        let usage: Value = serde_json::from_slice(body).map_err(|error| format!("the usage is not JSON: {error}"))?;
+        let mut snapshot = Self { totals: Counted::parse(&usage["totals"])?, ..Self::default() };
         for entry in list(&usage, "by")? {
             let org = entry["org"].as_str().unwrap_or_default().to_owned();
-            snapshot
-                .orgs
-                .entry(org)
-                .or_default()
-                .add(&Counted::parse(entry)?);
+            snapshot.orgs.entry(org).or_default().add(&Counted::parse(entry)?);
         }
         for limit in list(&usage, "limits")? {
             snapshot.limits += 1;
             // The amount held of a cost is a decimal string; whatever is not zero is held.
             let held = match &limit["held"] {
-                Value::String(held) => {
-                    u64::from(held.bytes().any(|digit| (b'1'..=b'9').contains(&digit)))
-                }
-                held => held
-                    .as_u64()
-                    .ok_or("the usage has a limit without a whole number 'held'")?,
+                Value::String(held) => u64::from(held.bytes().any(|digit| (b'1'..=b'9').contains(&digit))),
+                held => held.as_u64().ok_or("the usage has a limit without a whole number 'held'")?,
             };
             if held > 0 {
                 let text = |name: &str| limit[name].as_str().unwrap_or_default().to_owned();
@@ -96,15 +84,11 @@ impl Snapshot {
 }
 
 fn list<'a>(usage: &'a Value, name: &str) -> Result<&'a Vec<Value>, String> {
-    usage[name]
-        .as_array()
-        .ok_or_else(|| format!("the usage has no list '{name}'"))
+    usage[name].as_array().ok_or_else(|| format!("the usage has no list '{name}'"))
 }
 
 fn number(value: &Value, name: &str) -> Result<u64, String> {
-    value[name]
-        .as_u64()
-        .ok_or_else(|| format!("the usage has no whole number '{name}'"))
+    value[name].as_u64().ok_or_else(|| format!("the usage has no whole number '{name}'"))
 }
 
 #[cfg(test)]
@@ -136,19 +120,10 @@ mod tests {
     #[test]
     fn an_organisation_is_the_sum_over_its_models_and_routes() {
         let snapshot = Snapshot::parse(USAGE.as_bytes()).unwrap();
-        let expected = Counted {
-            requests: 2,
-            prompt: 21,
-            completion: 5,
-            total: 26,
-            estimated: 1,
-        };
+        let expected = Counted { requests: 2, prompt: 21, completion: 5, total: 26, estimated: 1 };
         assert_eq!(snapshot.orgs["t0"], expected);
         assert_eq!((snapshot.totals.requests, snapshot.limits), (3, 3));
-        assert_eq!(
-            snapshot.held,
-            [("org-tokens".to_owned(), "t0".to_owned(), 7)]
-        );
+        assert_eq!(snapshot.held, [("org-tokens".to_owned(), "t0".to_owned(), 7)]);
     }
 
     #[test]
@@ -160,33 +135,15 @@ mod tests {
             ("\"requests\":1", "\"requests\":\"1\""),
             ("\"limits\"", "\"limit\""),
         ] {
-            assert!(
-                Snapshot::parse(USAGE.replace(part, spoilt).as_bytes()).is_err(),
-                "{part}"
-            );
+            assert!(Snapshot::parse(USAGE.replace(part, spoilt).as_bytes()).is_err(), "{part}");
         }
         assert!(Snapshot::parse(b"nope").is_err());
     }
 
     #[test]
     fn a_count_that_went_down_is_no_difference_but_nothing() {
-        let (less, more) = (
-            Counted {
-                prompt: 1,
-                ..Counted::default()
-            },
-            Counted {
-                prompt: 3,
-                ..Counted::default()
-            },
-        );
-        assert_eq!(
-            more.since(&less),
-            Some(Counted {
-                prompt: 2,
-                ..Counted::default()
-            })
-        );
+        let (less, more) = (Counted { prompt: 1, ..Counted::default() }, Counted { prompt: 3, ..Counted::default() });
+        assert_eq!(more.since(&less), Some(Counted { prompt: 2, ..Counted::default() }));
         assert_eq!(less.since(&more), None);
     }
 }

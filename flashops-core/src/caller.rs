@@ -21,9 +21,15 @@
 //!
 //! What this module does not do: authenticate, or read a request.
 
-use std::fmt;
+mod table;
+
+use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+
+use arrayvec::ArrayString;
+
+pub use table::{CallerTable, KeyError};
 
 use crate::key::{Fingerprint, Key, Scope, Scopes};
 
@@ -31,7 +37,7 @@ use crate::key::{Fingerprint, Key, Scope, Scopes};
 #[derive(Clone)]
 pub struct Caller {
     identity: Arc<Identity>,
-    ip: Option<Arc<Name>>,
+    ip: Option<Arc<Network>>,
 }
 
 struct Identity {
@@ -58,6 +64,33 @@ impl Name {
     }
 }
 
+/// The unit in which addresses are handed out, one IPv4 address or the /64 of an IPv6 address, with its fingerprint. A
+/// caller gets one with each request, so that all of it is one allocation.
+struct Network {
+    text: ArrayString<{ Self::MAX_TEXT }>,
+    fingerprint: Fingerprint,
+}
+
+impl Network {
+    /// The longest text: an IPv6 address and `/64`.
+    const MAX_TEXT: usize = 42;
+
+    fn of(ip: IpAddr) -> Self {
+        let mut text = ArrayString::new();
+        let written = match ip.to_canonical() {
+            IpAddr::V4(ip) => write!(text, "{ip}"),
+            IpAddr::V6(ip) => write!(text, "{}/64", Ipv6Addr::from_bits(ip.to_bits() & (!0 << 64))),
+        };
+        written.expect("no address is longer");
+        let fingerprint = Key::new(Scope::Ip, &text).fingerprint();
+        Self { text, fingerprint }
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key::with_fingerprint(Scope::Ip, &self.text, self.fingerprint)
+    }
+}
+
 impl Caller {
     /// A known user of an organisation.
     pub fn new(user: &str, org: &str) -> Self {
@@ -71,9 +104,9 @@ impl Caller {
 
     /// Somebody without credentials, known by its address only.
     pub fn anonymous(ip: IpAddr) -> Self {
-        let text = network(ip);
-        let mut caller = Self::with(&text, &text, false, true);
-        caller.ip = Some(Arc::new(Name::new(Scope::Ip, &text)));
+        let network = Network::of(ip);
+        let mut caller = Self::with(&network.text, &network.text, false, true);
+        caller.ip = Some(Arc::new(network));
         caller
     }
 
@@ -86,7 +119,7 @@ impl Caller {
     /// The same caller, at an address.
     #[must_use]
     pub fn at(mut self, ip: IpAddr) -> Self {
-        self.ip = Some(Arc::new(Name::new(Scope::Ip, &network(ip))));
+        self.ip = Some(Arc::new(Network::of(ip)));
         self
     }
 
@@ -102,7 +135,7 @@ impl Caller {
 
     /// The network, if an address is known: an IPv4 address, or the /64 of an IPv6 address.
     pub fn ip(&self) -> Option<&str> {
-        self.ip.as_ref().map(|ip| &*ip.text)
+        self.ip.as_ref().map(|ip| ip.text.as_str())
     }
 
     /// Whether it may see everything.
@@ -132,14 +165,6 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// The unit in which addresses are handed out: one IPv4 address, or the /64 of an IPv6 address.
-fn network(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from_bits(ip.to_bits() & (!0 << 64))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +178,14 @@ mod tests {
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:ffff:ffff:ffff"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn every_address_has_a_text() {
+        let longest = Caller::anonymous("1234:5678:9abc:def0:ffff:ffff:ffff:ffff".parse().unwrap());
+        assert_eq!(longest.ip(), Some("1234:5678:9abc:def0::/64"));
+        let v4 = Caller::new("ann", "acme").at("255.255.255.255".parse().unwrap());
+        assert_eq!(v4.ip(), Some("255.255.255.255"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the tests, examples and benchmarks of flashops share.
 //!
+//! - [`audit`]: an exact log of what was settled, held against the limits.
 //! - [`conformance`]: what every store must do, as numbered cases.
 //! - [`oracle`]: a model of a store, too simple to be wrong, and random scripts that are run against both.
 //! - [`stub`]: a provider on loopback that speaks the wire formats of OpenAI and Anthropic, deterministic, with
@@ -15,6 +16,7 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 pub mod conformance;
 pub mod oracle;
 pub mod stub;

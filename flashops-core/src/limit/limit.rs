@@ -279,15 +279,14 @@ impl Limit {
         &self.thresholds
     }
 
-    /// Whether spending it is spending a budget and not exceeding a rate: calendar and lifetime windows, and sliding ones of a day or
-    /// more, of tokens or cost.
+    /// Whether exceeding it is spending a budget and not going too fast: calendar and lifetime windows, and sliding ones of
+    /// a day or more, of whatever they count.
     pub fn is_budget(&self) -> bool {
-        let long = match &self.window {
+        match &self.window {
             None => false,
             Some(Window::Sliding(length)) => *length >= Duration::from_secs(86_400),
             Some(Window::Calendar(_) | Window::Lifetime) => true,
-        };
-        long && !matches!(self.resource, Resource::Requests | Resource::Concurrency)
+        }
     }
 }
 

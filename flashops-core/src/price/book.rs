@@ -77,8 +77,8 @@ impl PriceBook {
     ///
     /// # Errors
     ///
-    /// [`PriceError::Invalid`] with line and column for anything that is not in this schema, unknown keys, names that are
-    /// taken and dates that stand twice included; [`PriceError::TooLong`] above
+    /// [`PriceError::Invalid`] with line and column for anything that is not in this schema, unknown keys, names that
+    /// are taken and dates that stand twice included; [`PriceError::TooLong`] above
     /// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES).
     pub fn from_toml(text: &str) -> Result<Self, PriceError> {
         schema::read(text)
@@ -190,7 +190,8 @@ mod tests {
 
     fn model(name: &str, more: &str, prices: &str) -> String {
         format!(
-            "[[model]]\nname = \"{name}\"\nprovider = \"p\"\nsource = \"test\"\nas_of = \"2026-01-01\"\n{more}\n{prices}\n"
+            "[[model]]\nname = \"{name}\"\nprovider = \"p\"\nsource = \"test\"\nas_of = \"2026-01-01\"\n\
+             {more}\n{prices}\n"
         )
     }
 

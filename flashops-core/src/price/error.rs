@@ -1,12 +1,9 @@
 //! What can be wrong with a price book.
 
 use std::fmt;
-use std::ops::Range;
 
+use crate::place::{Mistake, Place, one_line, shortened};
 use crate::units::MoneyUnit;
-
-/// The most characters of a line that an error shows.
-const MAX_SHOWN: usize = 80;
 
 /// Why there is no such price book.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +32,14 @@ pub enum PriceError {
 }
 
 impl PriceError {
-    /// A mistake at this place of a text.
-    pub(super) fn at(text: &str, place: Range<usize>, message: &str) -> Self {
-        let before = text.get(..place.start).unwrap_or(text);
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = text[start..].lines().next().unwrap_or("");
+    /// A mistake in a text.
+    pub(super) fn at(text: &str, (range, message): &Mistake) -> Self {
+        let place = Place::of(text, range);
         Self::Invalid {
-            line: before.matches('\n').count() + 1,
-            column: before[start..].chars().count() + 1,
-            text: line.trim().chars().take(MAX_SHOWN).collect(),
-            message: message.lines().collect::<Vec<_>>().join(", "),
+            line: place.line,
+            column: place.column,
+            text: shortened(place.text),
+            message: one_line(message),
         }
     }
 }

@@ -40,7 +40,8 @@
 //!
 //! Edge cases: before the earliest `effective_from` of a model it has no price, and is as unknown as any other. A cost
 //! above [`MAX_AMOUNT`](crate::units::MAX_AMOUNT) becomes it, which is the refusing side. A usage of quality
-//! [`Absent`](crate::usage::Quality::Absent) must be replaced by an estimate before it is priced: its zeros mean nothing.
+//! [`Absent`](crate::usage::Quality::Absent) must be replaced by an estimate before it is priced: its zeros mean
+//! nothing.
 //!
 //! What this module does not do: decide what happens to an unknown model, convert currencies, or read other projects'
 //! price files. It has one price per class and date: where a provider charges more for long prompts, the embedded book
@@ -61,3 +62,5 @@ pub use model::Model;
 pub use rates::{Price, PriceVersion};
 pub use schema::MAX_TEXT_BYTES;
 pub use value::MAX_NAME_BYTES;
+
+pub(crate) use value::Name;

@@ -49,7 +49,8 @@ impl Price {
         self.rounded(sum.saturating_add(per_piece(self.rates.per_request)))
     }
 
-    /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens, its own or the one it falls back to.
+    /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens: its own, or the one it falls
+    /// back to.
     pub const fn rate(&self, class: TokenClass) -> u64 {
         self.rates.tokens[class.index()]
     }
@@ -100,7 +101,8 @@ pub(super) struct Rates {
 
 /// Where a [`Price`] comes from: what a record keeps, so that it can be explained later.
 ///
-/// Its text is `https://example.org/pricing, as of 2026-11-20, effective from 2025-06-10`. Cloning it allocates nothing.
+/// Its text is `https://example.org/pricing, as of 2026-11-20, effective from 2025-06-10`. Cloning it allocates
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceVersion {
     pub(super) source: Arc<str>,
@@ -116,7 +118,7 @@ impl PriceVersion {
         &self.source
     }
 
-    /// The day on which the source was read.
+    /// The day of the figures.
     pub const fn as_of(&self) -> Date {
         self.as_of
     }
@@ -316,12 +318,20 @@ mod tests {
     fn a_cost_beyond_the_bound_stops_at_the_bound() {
         let price = price_of(
             "scale = 12",
-            "flat = \"18446744073.709551615\"\nper_request = \"18446744073.709551615\"\nper_search = \"18446744073.709551615\"",
+            "flat = \"18446744073.709551615\"\nper_request = \"18446744073.709551615\"\n\
+             per_search = \"18446744073.709551615\"",
         );
         let usage = usage_of([MAX_AMOUNT; 9], u64::MAX);
         assert_eq!(price.cost(&usage).get(), MAX_AMOUNT);
         let most = Tokens::new(MAX_AMOUNT).unwrap();
         assert_eq!(price.most(most, most).get(), MAX_AMOUNT);
+    }
+
+    #[test]
+    fn search_fees_that_overflow_a_u128_do_not_wrap_to_nothing() {
+        // 2⁶² nano-units, so that the sum of 2⁶³ searches is a multiple of 2¹²⁸.
+        let price = price_of("", "flat = \"0\"\nper_search = \"4611686018.427387904\"");
+        assert_eq!(price.cost(&usage_of([0; 9], 1 << 63)).get(), MAX_AMOUNT);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Price books as TOML.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -13,21 +12,17 @@ use super::model::Model;
 use super::rates::{PRICED_TOKENS, Price, PriceVersion, Rates};
 use super::value::{Day, Name, Nanos, Per, Provider, Source, TokenCount};
 use crate::clock::UnixSeconds;
+use crate::place::{self, Mistake};
 use crate::units::MoneyUnit;
 
 /// The longest text that is read as a price book, in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
 
-/// A mistake: where in the text, and what.
-type Mistake = (Range<usize>, String);
-
 pub(super) fn read(text: &str) -> Result<PriceBook, PriceError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(PriceError::TooLong);
     }
-    let raw: RawBook =
-        toml::from_str(text).map_err(|error| PriceError::at(text, error.span().unwrap_or(0..0), error.message()))?;
-    raw.into_book().map_err(|(place, message)| PriceError::at(text, place, &message))
+    place::parse(text).and_then(RawBook::into_book).map_err(|mistake| PriceError::at(text, &mistake))
 }
 
 #[derive(Deserialize)]
@@ -235,8 +230,9 @@ mod tests {
     use super::*;
 
     /// Lines 1 to 6 are a whole model but for its price.
-    const MODEL: &str =
-        "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\nsource = \"s\"\nas_of = \"2026-01-01\"\n";
+    const MODEL: &str = "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\n\
+                         source = \"s\"\nas_of = \"2026-01-01\"\n";
+    const PRICE: &str = "[[model.price]]\neffective_from = \"2026-01-01\"\ninput = \"1.5\"\noutput = \"2\"\n";
 
     fn error(text: &str) -> String {
         PriceBook::from_toml(text).unwrap_err().to_string()
@@ -342,7 +338,7 @@ mod tests {
 
         #[test]
         fn no_damage_to_a_book_makes_the_reader_panic(at in any::<prop::sample::Index>(), with in "\\PC{0,8}") {
-            let mut text = format!("{MODEL}[[model.price]]\neffective_from = \"2026-01-01\"\ninput = \"1.5\"\noutput = \"2\"\n");
+            let mut text = format!("{MODEL}{PRICE}");
             let at = at.index(text.len());
             text.replace_range(at..=at, &with);
             let _ = PriceBook::from_toml(&text);

@@ -94,7 +94,7 @@ impl TryFrom<u64> for TokenCount {
 /// The name of a model.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Name(pub(super) String);
+pub(crate) struct Name(pub(crate) String);
 
 impl TryFrom<String> for Name {
     type Error = &'static str;

@@ -1,8 +1,18 @@
 //! What happened, told to whoever wants to know.
 //!
 //! ```
+//! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicU64, Ordering};
-//! use flashops_core::record::{Event, Recorder};
+//! use flashops_core::budget::{Budget, CallRequest};
+//! use flashops_core::caller::Caller;
+//! use flashops_core::clock::ManualClock;
+//! use flashops_core::estimate::{Estimate, InputBound, OutputCap};
+//! use flashops_core::key::Scope;
+//! use flashops_core::limit::{Limit, Policy, Resource, Window};
+//! use flashops_core::price::PriceBook;
+//! use flashops_core::record::{Event, Recorder, Tally};
+//! use flashops_core::store::{MemoryStore, Store};
+//! use flashops_core::units::Tokens;
 //!
 //! #[derive(Debug, Default)]
 //! struct Refusals(AtomicU64);
@@ -15,8 +25,28 @@
 //!     }
 //! }
 //!
-//! let both = (Refusals::default(), ());
-//! # let _ = both;
+//! let (refusals, tally) = (Arc::new(Refusals::default()), Arc::new(Tally::new()));
+//! let both = (Arc::clone(&refusals), Arc::clone(&tally));
+//! let limit = Limit::new("grant", Scope::Org, Resource::Tokens, 1_000, Window::Lifetime)?;
+//! let store = Arc::new(MemoryStore::new(Arc::new(Policy::new(vec![limit])?), ManualClock::new()));
+//! let budget = Budget::new(Arc::clone(&store), Arc::new(PriceBook::embedded().clone()), both);
+//!
+//! let ask = |output| CallRequest {
+//!     caller: Caller::new("ann", "acme"),
+//!     route: "/v1/chat/completions".into(),
+//!     model: "gpt-4o-mini".into(),
+//!     estimate: Estimate::new(InputBound::bytes(300), OutputCap::new(Tokens::saturating(output))),
+//!     limits: budget.policy().limits_on("/v1/chat/completions", true),
+//! };
+//! let mut call = budget.begin_now(ask(500))?.expect("800 of 1000 fit");
+//! assert!(budget.begin_now(ask(500))?.is_err());
+//! call.dispatched();
+//! drop(call);
+//!
+//! assert_eq!(refusals.0.load(Ordering::Relaxed), 1);
+//! let since_the_start = tally.report(None, store.now(), |_| true).totals;
+//! assert_eq!((since_the_start.requests, since_the_start.cut, since_the_start.refused), (1, 1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Edge cases: a recorder is called on the request's own thread, from destructors too, so it must be quick, must not
@@ -25,9 +55,16 @@
 //!
 //! What this module does not do: keep a durable ledger, or write logs or metrics. Those are recorders of their own.
 
+pub mod tally;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use tally::{
+    Dimension, Group, MAX_ROW_NAME, OrgShare, Report, ReportRow, RowKey, Tally, ThresholdReached, ThresholdReport,
+    TokenThreshold, TokenThresholdError, Totals,
+};
 
 use crate::caller::Caller;
 use crate::clock::Moment;

@@ -87,8 +87,8 @@ impl CalendarState {
     /// or the end of the period after which what is left of the debt fits.
     ///
     /// The headroom is the limit less what is held and asked; one that would be negative never fits, and the caller
-    /// does not ask. `None` if that instant never comes, because a limit of 0 repays nothing, or only after the year
-    /// 8999.
+    /// does not ask. `None` if that instant never comes, because a limit of 0 repays nothing, or if it is outside of the
+    /// years 1 to 8999.
     pub(crate) fn fits_at(
         &self,
         calendar: &Calendar,
@@ -102,11 +102,12 @@ impl CalendarState {
         if ahead.used <= headroom {
             return Some(now);
         }
-        match carried(ahead.used, carry, limit).saturating_sub(headroom) {
-            0 => Some(ahead.period_end),
-            _ if limit == 0 => None,
-            excess => calendar.start_after(ahead.period_end, 1 + excess.div_ceil(limit)),
-        }
+        let periods = match carried(ahead.used, carry, limit).saturating_sub(headroom) {
+            0 => 1,
+            _ if limit == 0 => return None,
+            excess => 1 + excess.div_ceil(limit),
+        };
+        calendar.start_after(ahead.period_end, periods)
     }
 
     /// Whether nothing counts any more, so that forgetting the state loses nothing.
@@ -255,6 +256,18 @@ mod tests {
             state.roll(&days, CarryDebt::Full, 10, unix(back));
             assert_eq!((state.used(), state.period_end()), (10, unix("2025-05-03T00:00Z")), "{back}");
         }
+    }
+
+    #[test]
+    fn a_day_that_the_zone_leaves_out_repays_as_any_other() {
+        let days = calendar(Day, "Pacific/Apia", 0);
+        let mut state = CalendarState::default();
+        state.roll(&days, CarryDebt::Full, 10, unix("2011-12-30T09:00Z"));
+        state.add(25);
+        let change = unix("2011-12-30T10:00Z");
+        assert_eq!(state.fits_at(&days, CarryDebt::Full, 10, 5, unix("2011-12-30T09:30Z")), Some(change));
+        state.roll(&days, CarryDebt::Full, 10, change);
+        assert_eq!(state.used(), 5);
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! The reference service: a gateway to model providers, with all controls that this version has.
+//!
+//!     cargo run --release --example gateway
+//!
+//! Without any environment it serves on 127.0.0.1:8080 with the limits of `examples/gateway/defaults.toml`, accounts in
+//! memory, and a stub in place of the providers.
+//!
+//! | variable | meaning | default |
+//! | --- | --- | --- |
+//! | `FLASHOPS_LISTEN` | the address to serve on | `127.0.0.1:8080` |
+//! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits | |
+//! | `RATE_LIMIT_PER_MINUTE` | requests in a minute on routes that call no model; only without `FLASHOPS_CONFIG` | 60 |
+//! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` | where to send OpenAI's formats, and with which key | the stub |
+//! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` | where to send Anthropic's format, and with which key | the stub |
+//! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
+//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage, such as `10.0.0.0/8,::1/128` | loopback |
+
+mod gateway {
+    pub(crate) mod admin;
+    pub(crate) mod app;
+    pub(crate) mod pages;
+    pub(crate) mod provider;
+    pub(crate) mod settings;
+}
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use flashops_testkit::audit::{Finding, WindowAudit};
+use flashops_testkit::stub::StubProvider;
+use gateway::app::app;
+use gateway::provider::Providers;
+use gateway::settings::Settings;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_environment()?;
+    let stub = StubProvider::start().await?;
+    let providers = Providers::new(&settings, &stub.base_url())?;
+    let app = app(&settings, providers);
+    let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let (health, audit) = (app.health.clone(), app.audit.clone());
+    let stopped = async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            health.shut_down();
+        }
+    };
+    let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
+    stub.shutdown().await;
+    for finding in audit.iter().flat_map(WindowAudit::findings) {
+        let Finding { limit, amount, keys, settlements, fullest, over } = finding;
+        println!(
+            "audit: {limit}: {settlements} settlements of {keys} keys, at most {fullest} of {amount} in a window, {over} over"
+        );
+    }
+    Ok(())
+}

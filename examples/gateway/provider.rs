@@ -1,0 +1,167 @@
+//! The way to the providers.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::response::IntoResponse;
+use flashops::core::health::Finding;
+use flashops::tower::budget::CallFailed;
+use flashops::tower::reject::NotDispatched;
+use http::header::{self, HeaderName};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::json;
+
+use super::settings::{Settings, Upstream};
+
+/// Headers that belong to one connection, or that a provider must not see.
+const KEPT_BACK: [HeaderName; 9] = [
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("x-api-key"),
+];
+
+#[derive(Clone)]
+pub(crate) struct Providers {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    openai: Arc<Target>,
+    anthropic: Arc<Target>,
+    reachable: Arc<AtomicBool>,
+}
+
+struct Target {
+    scheme: Scheme,
+    authority: Authority,
+    /// What stands before the path, without a slash at its end.
+    prefix: String,
+    credential: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Providers {
+    pub(crate) fn new(settings: &Settings, stub: &str) -> Result<Self, Box<dyn Error>> {
+        let bearer = |key: &str| (header::AUTHORIZATION, format!("Bearer {key}"));
+        let x_api_key = |key: &str| (HeaderName::from_static("x-api-key"), key.to_owned());
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            openai: Arc::new(Target::new("OPENAI_BASE_URL", &settings.openai, stub, bearer)?),
+            anthropic: Arc::new(Target::new("ANTHROPIC_BASE_URL", &settings.anthropic, stub, x_api_key)?),
+            reachable: Arc::new(AtomicBool::new(true)),
+        })
+    }
+
+    /// Whether the last call reached its provider.
+    pub(crate) fn finding(&self) -> Finding {
+        if self.reachable.load(Ordering::Relaxed) {
+            Finding::pass()
+        } else {
+            Finding::warn("the last call did not reach its provider")
+        }
+    }
+
+    /// Sends a request of one of OpenAI's formats.
+    pub(crate) async fn openai(&self, request: Request<Body>, path: &str) -> Response<Body> {
+        self.send(&self.openai, request, path).await
+    }
+
+    /// Sends a request of Anthropic's format.
+    pub(crate) async fn anthropic(&self, request: Request<Body>, path: &str) -> Response<Body> {
+        self.send(&self.anthropic, request, path).await
+    }
+
+    async fn send(&self, target: &Target, mut request: Request<Body>, path: &str) -> Response<Body> {
+        target.address(&mut request, path);
+        match self.client.request(request).await {
+            Ok(mut response) => {
+                self.reachable.store(true, Ordering::Relaxed);
+                drop_connection_headers(response.headers_mut());
+                response.map(Body::new)
+            }
+            Err(error) => {
+                self.reachable.store(false, Ordering::Relaxed);
+                unreachable_provider(error.is_connect())
+            }
+        }
+    }
+}
+
+impl Target {
+    fn new(
+        name: &str,
+        upstream: &Upstream,
+        stub: &str,
+        credential: impl Fn(&str) -> (HeaderName, String),
+    ) -> Result<Self, Box<dyn Error>> {
+        let base = upstream.base_url.as_deref().unwrap_or(stub);
+        let malformed = || format!("{name}: {base:?} is no URL such as https://api.example.com");
+        let uri: Uri = base.parse().map_err(|_| malformed())?;
+        let parts = uri.into_parts();
+        let credential = match upstream.key.as_deref().map(credential) {
+            None => None,
+            Some((header, value)) => {
+                let mut value = HeaderValue::try_from(value).map_err(|_| format!("{name}: the key is malformed"))?;
+                value.set_sensitive(true);
+                Some((header, value))
+            }
+        };
+        let path = parts.path_and_query.map_or_else(String::new, |path| path.path().to_owned());
+        // The official clients' base URLs end in /v1, which the routes have too.
+        let prefix = path.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        Ok(Self {
+            scheme: parts.scheme.ok_or_else(malformed)?,
+            authority: parts.authority.ok_or_else(malformed)?,
+            prefix,
+            credential,
+        })
+    }
+
+    fn address(&self, request: &mut Request<Body>, path: &str) {
+        let path = format!("{}{path}", self.prefix);
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(self.authority.clone());
+        uri.path_and_query = PathAndQuery::try_from(path).ok();
+        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        *request.version_mut() = http::Version::HTTP_11;
+        for name in KEPT_BACK {
+            request.headers_mut().remove(name);
+        }
+        if let Some((name, value)) = &self.credential {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+}
+
+fn drop_connection_headers(headers: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
+        headers.remove(name);
+    }
+}
+
+/// A call that never left costs nothing; one that failed on its way is charged its input estimate.
+fn unreachable_provider(never_left: bool) -> Response<Body> {
+    let error = json!({"message": "the provider cannot be reached", "type": "server_error", "param": null, "code": "provider_unreachable"});
+    let mut response = (StatusCode::BAD_GATEWAY, axum::Json(json!({ "error": error }))).into_response();
+    if never_left {
+        response.extensions_mut().insert(NotDispatched);
+    } else {
+        response.extensions_mut().insert(CallFailed);
+    }
+    response
+}

@@ -1,0 +1,85 @@
+//! What the environment says.
+
+use std::env;
+use std::error::Error;
+use std::net::SocketAddr;
+
+use flashops::core::config::{Config, NoSources};
+use ipnet::IpNet;
+
+use super::admin::AdminAllow;
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The line of the defaults that `RATE_LIMIT_PER_MINUTE` replaces.
+const DEFAULT_AMOUNT: &str = "amount = 60";
+
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) config: Config,
+    pub(crate) openai: Upstream,
+    pub(crate) anthropic: Upstream,
+    pub(crate) admin: AdminAllow,
+    pub(crate) audit: bool,
+}
+
+/// A provider, if the environment names one.
+pub(crate) struct Upstream {
+    pub(crate) base_url: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
+impl Settings {
+    pub(crate) fn from_environment() -> Result<Self, Box<dyn Error>> {
+        let listen = variable("FLASHOPS_LISTEN")?.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        Ok(Self {
+            listen: listen.parse().map_err(|_| format!("FLASHOPS_LISTEN: {listen:?} is no address with a port"))?,
+            config: config()?,
+            openai: Upstream::of("OPENAI")?,
+            anthropic: Upstream::of("ANTHROPIC")?,
+            admin: admin()?,
+            audit: variable("FLASHOPS_AUDIT")?.is_some(),
+        })
+    }
+}
+
+impl Upstream {
+    fn of(name: &str) -> Result<Self, Box<dyn Error>> {
+        let base_url = variable(&format!("{name}_BASE_URL"))?;
+        Ok(Self { base_url, key: variable(&format!("{name}_API_KEY"))? })
+    }
+}
+
+fn variable(name: &str) -> Result<Option<String>, Box<dyn Error>> {
+    match env::var(name) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(format!("{name}: it is not UTF-8").into()),
+    }
+}
+
+fn config() -> Result<Config, Box<dyn Error>> {
+    if let Some(file) = variable("FLASHOPS_CONFIG")? {
+        return Config::from_file(&file).map_err(|error| format!("{file}: {error}").into());
+    }
+    let defaults = match variable("RATE_LIMIT_PER_MINUTE")? {
+        None => DEFAULTS.to_owned(),
+        Some(text) => {
+            let amount: u32 =
+                text.parse().map_err(|_| format!("RATE_LIMIT_PER_MINUTE: {text:?} is no whole number"))?;
+            DEFAULTS.replace(DEFAULT_AMOUNT, &format!("amount = {amount}"))
+        }
+    };
+    Ok(Config::from_toml(&defaults, &NoSources)?)
+}
+
+fn admin() -> Result<AdminAllow, Box<dyn Error>> {
+    let Some(list) = variable("ADMIN_ALLOW")? else { return Ok(AdminAllow::loopback()) };
+    let network = |text: &str| -> Result<IpNet, String> {
+        let text = text.trim();
+        let one = || text.parse().map(|address: std::net::IpAddr| IpNet::from(address));
+        text.parse().or_else(|_| one()).map_err(|_| format!("ADMIN_ALLOW: {text:?} is no address and no network"))
+    };
+    Ok(AdminAllow::new(list.split(',').map(network).collect::<Result<_, _>>()?))
+}

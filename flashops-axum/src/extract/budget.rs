@@ -1,0 +1,67 @@
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use flashops_core::budget::{BeginError, Budget, Call, CallRequest};
+use flashops_core::caller::Caller;
+use flashops_core::estimate::Estimate;
+use flashops_core::store::{Standing, Store, StoreError};
+use http::request::Parts;
+
+use super::{CurrentCaller, NoCaller};
+
+/// The budget of whoever is asking. See the [module docs](super).
+pub struct CallerBudget<T: Store> {
+    caller: Caller,
+    budget: Budget<T>,
+}
+
+impl<T: Store> CallerBudget<T> {
+    /// The caller.
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// How the caller's limits stand: those for its user, organisation and address, and those for everybody.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    pub async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        self.budget.standings(&self.caller).await
+    }
+
+    /// Reserves a call that no layer can see, such as one that a background job makes for this request, under the limits
+    /// of every route of a model.
+    ///
+    /// Call [`Call::dispatched`] when it is sent, and [`Call::settle`] when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError`]; [`Refused`](crate::response::Refused) makes a response of it.
+    pub async fn reserve(&self, route: &str, model: &str, estimate: Estimate) -> Result<Call<T>, BeginError> {
+        let limits = self.budget.policy().limits_on(route, true);
+        let (caller, route, model) = (self.caller.clone(), Arc::from(route), Arc::from(model));
+        self.budget.begin(CallRequest { caller, route, model, estimate, limits }).await
+    }
+}
+
+impl<T: Store> fmt::Debug for CallerBudget<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallerBudget").field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+impl<S, T> FromRequestParts<S> for CallerBudget<T>
+where
+    S: Send + Sync,
+    T: Store,
+    Budget<T>: FromRef<S>,
+{
+    type Rejection = NoCaller;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, NoCaller> {
+        let CurrentCaller(caller) = <CurrentCaller as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(Self { caller, budget: Budget::from_ref(state) })
+    }
+}

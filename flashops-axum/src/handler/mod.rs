@@ -1,0 +1,34 @@
+//! Handlers: the usage report and health.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use axum::{Router, routing::get};
+//! use flashops_axum::handler::{UsageReport, liveness, readiness, usage};
+//! use flashops_core::budget::Budget;
+//! use flashops_core::clock::CoarseClock;
+//! use flashops_core::health::HealthRegistry;
+//! use flashops_core::record::Tally;
+//! use flashops_core::store::MemoryStore;
+//!
+//! fn app(budget: Budget<MemoryStore<CoarseClock>>, tally: Arc<Tally>, health: HealthRegistry) -> Router {
+//!     let usage_routes = Router::new()
+//!         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
+//!         .with_state(UsageReport::new(budget, tally));
+//!     let health_routes =
+//!         Router::new().route("/livez", get(liveness)).route("/readyz", get(readiness)).with_state(health);
+//!     usage_routes.merge(health_routes)
+//! }
+//! ```
+//!
+//! Edge cases: `window` is a number with a unit (`90s`, `1h`, `1d`) up to a day, or `all`; anything else is 400. The usage handler needs a
+//! layer that identifies the caller. Health handlers answer 200 while nothing fails, a warning included, and 503 otherwise;
+//! without `?verbose` they say which checks failed and not why.
+//!
+//! What this module does not do: measure. The [`Tally`](flashops_core::record::Tally) and the
+//! [`HealthRegistry`](flashops_core::health::HealthRegistry) do.
+
+mod health;
+mod usage;
+
+pub use health::{health, liveness, readiness};
+pub use usage::{SeesAll, UsageQuery, UsageReport, usage};

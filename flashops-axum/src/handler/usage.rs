@@ -1,0 +1,210 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use flashops_core::budget::Budget;
+use flashops_core::caller::Caller;
+use flashops_core::key::{Key, Scope, Scopes};
+use flashops_core::limit::{Limit, Resource};
+use flashops_core::record::{Report, ReportRow, Tally, Totals};
+use flashops_core::store::{Standing, Store};
+use flashops_core::units::{Cost, MoneyUnit};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::extract::CurrentCaller;
+
+/// What the usage handler reports on: a budget, and the tally that records it.
+pub struct UsageReport<T: Store> {
+    budget: Budget<T>,
+    tally: Arc<Tally>,
+}
+
+impl<T: Store> UsageReport<T> {
+    /// A report on a budget whose recorder is this tally.
+    pub const fn new(budget: Budget<T>, tally: Arc<Tally>) -> Self {
+        Self { budget, tally }
+    }
+}
+
+impl<T: Store> Clone for UsageReport<T> {
+    fn clone(&self) -> Self {
+        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally) }
+    }
+}
+
+impl<T: Store> fmt::Debug for UsageReport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageReport").field("tally", &self.tally).finish_non_exhaustive()
+    }
+}
+
+/// An extension of requests: whoever asks sees everybody's usage, as an [admin](Caller::is_admin) does. Set it where the
+/// network is proof enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeesAll;
+
+/// The query of the usage handler.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageQuery {
+    /// The window, `1h` if absent; `all` since the start.
+    window: Option<String>,
+}
+
+/// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
+///
+/// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits of everyone who has one.
+pub async fn usage<T: Store>(
+    State(report): State<UsageReport<T>>,
+    CurrentCaller(caller): CurrentCaller,
+    sees_all: Option<Extension<SeesAll>>,
+    query: Result<Query<UsageQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let asked = query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h")));
+    let Ok(Some(window)) = asked else { return bad_window() };
+    let now = report.budget.store().now();
+    let sees_all = caller.is_admin() || sees_all.is_some();
+    let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
+    let limits = report.limits(&caller, sees_all, &seen).await;
+    let unit = report.budget.prices().unit();
+    let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
+    Json(json!({
+        "window_seconds": window.map(|window| window.as_secs()),
+        "threshold": { "tokens": seen.threshold.amount, "share": seen.threshold.tokens as f64 / seen.threshold.amount as f64 },
+        "totals": totals_json(&seen.totals, unit),
+        "by": rows,
+        "limits": limits,
+    }))
+    .into_response()
+}
+
+/// `Some(None)` is all time, `None` is not a window.
+#[allow(clippy::option_option, reason = "a window, all time, or a mistake")]
+fn parse_window(text: &str) -> Option<Option<Duration>> {
+    if text == "all" {
+        return Some(None);
+    }
+    let unit = match text.as_bytes().last()? {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3_600,
+        b'd' => 86_400,
+        _ => return None,
+    };
+    let number: u64 = text[..text.len() - 1].parse().ok()?;
+    let window = Duration::from_secs(number.checked_mul(unit)?);
+    (window > Duration::ZERO && window <= Tally::MAX_WINDOW).then_some(Some(window))
+}
+
+fn bad_window() -> Response {
+    let problem = json!({
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "the query is `window=` with a number of s, m, h or d up to a day, such as 1h, or `all`",
+    });
+    let headers = [(http::header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::BAD_REQUEST, headers, problem.to_string()).into_response()
+}
+
+impl<T: Store> UsageReport<T> {
+    /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
+    async fn limits(&self, caller: &Caller, sees_all: bool, seen: &Report) -> Vec<Value> {
+        let mut keys: BTreeSet<(Scope, &str)> = BTreeSet::new();
+        keys.extend(caller.scopes().iter().map(|key| (key.scope(), key.text())));
+        keys.insert((Scope::Global, Key::global().text()));
+        if sees_all {
+            for ReportRow { key, .. } in seen.rows.iter().filter(|row| !row.key.is_rest()) {
+                keys.extend([(Scope::User, key.user()), (Scope::Org, key.org())]);
+                keys.extend([(Scope::Model, key.model()), (Scope::Route, key.route())]);
+                let model = self.budget.prices().model(key.model());
+                keys.extend(model.map(|model| (Scope::Provider, model.provider())));
+            }
+        }
+        let mut found = Vec::new();
+        for (scope, text) in keys {
+            found.extend(self.standings_of(Key::new(scope, text)).await);
+        }
+        found
+    }
+
+    async fn standings_of(&self, key: Key<'_>) -> Vec<Value> {
+        let policy = self.budget.policy();
+        let all = policy.select(|limit| limit.scope() == key.scope());
+        let asked = self.budget.store().standings(&Scopes::new().with(key), all);
+        let standings = asked.await.unwrap_or_default();
+        let unit = self.budget.prices().unit();
+        standings.iter().map(|standing| limit_json(policy.limit(standing.limit), key.text(), standing, unit)).collect()
+    }
+}
+
+fn row_json(row: &ReportRow, unit: MoneyUnit) -> Value {
+    let ReportRow { key, totals, .. } = row;
+    let mut json = totals_json(totals, unit);
+    json.insert("org".into(), key.org().into());
+    json.insert("user".into(), key.user().into());
+    json.insert("model".into(), key.model().into());
+    json.insert("route".into(), key.route().into());
+    json.into()
+}
+
+fn totals_json(totals: &Totals, unit: MoneyUnit) -> Map<String, Value> {
+    let numbers = [
+        ("requests", totals.requests),
+        ("prompt_tokens", totals.prompt_tokens),
+        ("completion_tokens", totals.completion_tokens),
+        ("total_tokens", totals.total_tokens()),
+        ("estimated_requests", totals.estimated_requests),
+        ("unpriced_requests", totals.unpriced_requests),
+        ("refused", totals.refused),
+        ("cut", totals.cut),
+    ];
+    let mut json: Map<String, Value> = numbers.into_iter().map(|(name, number)| (name.into(), number.into())).collect();
+    json.insert("cost".into(), totals.cost_text(unit).into());
+    json.insert("currency".into(), unit.currency().into());
+    json
+}
+
+fn limit_json(limit: &Limit, key: &str, standing: &Standing, unit: MoneyUnit) -> Value {
+    let amount = |amount: u64| match limit.resource() {
+        Resource::Cost => Value::from(unit.format(Cost::saturating(amount))),
+        _ => Value::from(amount),
+    };
+    json!({
+        "name": limit.name(),
+        "scope": limit.scope().name(),
+        "key": key,
+        "resource": limit.resource().name(),
+        "amount": amount(standing.amount),
+        "used": amount(standing.used),
+        "held": amount(standing.held),
+        "remaining": amount(standing.remaining()),
+        "reset_seconds": standing.reset.map(|reset| thousandths(reset.as_millis().try_into().unwrap_or(u64::MAX))),
+    })
+}
+
+/// A decimal number in an answer; nothing is calculated with it.
+fn thousandths(number: u64) -> f64 {
+    number as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_a_number_with_a_unit_up_to_a_day_or_all() {
+        assert_eq!(parse_window("all"), Some(None));
+        assert_eq!(parse_window("90s"), Some(Some(Duration::from_secs(90))));
+        assert_eq!(parse_window("1d"), Some(Some(Duration::from_secs(86_400))));
+        for text in ["", "h", "0s", "2d", "1.5h", "-1h", "1w", "99999999999999999999h", "1é"] {
+            assert_eq!(parse_window(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Which key belongs to whom.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use foldhash::fast;
+
+use super::Caller;
+
+/// The callers that a service knows, by the API key that they present.
+///
+/// ```
+/// use flashops_core::caller::{Caller, CallerTable};
+///
+/// let mut callers = CallerTable::new();
+/// callers.insert("sk-ann", Caller::new("ann", "acme"))?;
+/// assert_eq!(callers.find(b"sk-ann").map(Caller::user), Some("ann"));
+/// assert!(callers.find(b"sk-bob").is_none());
+/// # Ok::<(), flashops_core::caller::KeyError>(())
+/// ```
+///
+/// No key is kept. Of each there are 128 bits of SipHash, seeded at random for each table, and a presented key is
+/// found by these bits alone: how long that takes says nothing about the keys, and nobody can prepare a text that
+/// passes for one. Two texts are taken for the same key with probability 2⁻¹²⁸.
+#[derive(Clone, Default)]
+pub struct CallerTable {
+    seeds: [RandomState; 2],
+    callers: HashMap<u128, Caller, fast::RandomState>,
+}
+
+impl CallerTable {
+    /// The longest key, in bytes.
+    pub const MAX_KEY: usize = 512;
+
+    /// Nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a key. One caller can have several.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`] unless it has 1 to [`CallerTable::MAX_KEY`] bytes without white space and control
+    /// characters, and [`KeyError::Taken`] if it is here already, with this caller or another.
+    pub fn insert(&mut self, key: &str, caller: Caller) -> Result<(), KeyError> {
+        let unfit = |c: char| c.is_whitespace() || c.is_control();
+        if key.is_empty() || key.len() > Self::MAX_KEY || key.contains(unfit) {
+            return Err(KeyError::Malformed);
+        }
+        let fingerprint = self.fingerprint(key.as_bytes());
+        if self.callers.contains_key(&fingerprint) {
+            return Err(KeyError::Taken);
+        }
+        self.callers.insert(fingerprint, caller);
+        Ok(())
+    }
+
+    /// The caller with this key. One longer than [`CallerTable::MAX_KEY`] is unknown without a look.
+    pub fn find(&self, key: &[u8]) -> Option<&Caller> {
+        if key.len() > Self::MAX_KEY || self.callers.is_empty() {
+            return None;
+        }
+        self.callers.get(&self.fingerprint(key))
+    }
+
+    /// The number of keys.
+    pub fn len(&self) -> usize {
+        self.callers.len()
+    }
+
+    /// Whether there is no key, so that every caller is anonymous.
+    pub fn is_empty(&self) -> bool {
+        self.callers.is_empty()
+    }
+
+    fn fingerprint(&self, key: &[u8]) -> u128 {
+        let [high, low] = self.seeds.each_ref().map(|seed| u128::from(seed.hash_one(key)));
+        high << 64 | low
+    }
+}
+
+/// Shows how many keys there are, and none of them.
+impl fmt::Debug for CallerTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallerTable").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a key was not added. It does not contain the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// It is empty, too long, or has white space or control characters.
+    Malformed,
+    /// The same key was added before.
+    Taken,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => {
+                let most = CallerTable::MAX_KEY;
+                write!(f, "a key has 1 to {most} bytes, and no white space or control characters")
+            }
+            Self::Taken => f.write_str("another caller has the same key"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(keys: &[&str]) -> CallerTable {
+        let mut table = CallerTable::new();
+        for key in keys {
+            table.insert(key, Caller::new(&format!("user of {key}"), "acme")).unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn a_key_finds_its_own_caller_and_no_other_text_finds_one() {
+        let keys: Vec<String> = (0..1_000).map(|i| format!("sk-{i}")).collect();
+        let table = table(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(table.len(), 1_000);
+        for key in &keys {
+            let user = table.find(key.as_bytes()).map(Caller::user);
+            assert_eq!(user, Some(format!("user of {key}").as_str()));
+        }
+        for other in ["", "sk-", "sk-1000", "SK-1", " sk-1", "sk-1 ", "sk-1\0", "sk-01"] {
+            assert!(table.find(other.as_bytes()).is_none(), "{other}");
+        }
+        assert!(table.find(b"sk-1\xff").is_none());
+    }
+
+    #[test]
+    fn a_key_that_no_request_can_present_is_refused() {
+        let mut table = CallerTable::new();
+        let long = "k".repeat(CallerTable::MAX_KEY + 1);
+        for key in ["", " ", "a b", "a\n", "\u{7f}", "a\u{a0}b", &long] {
+            assert_eq!(table.insert(key, Caller::new("ann", "acme")), Err(KeyError::Malformed), "{key:?}");
+        }
+        assert!(table.is_empty());
+        table.insert(&long[1..], Caller::new("ann", "acme")).unwrap();
+        assert!(table.find(&long.as_bytes()[1..]).is_some());
+        assert!(table.find(long.as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_taken_key_stays_with_its_first_caller() {
+        let mut table = table(&["sk-1"]);
+        assert_eq!(table.insert("sk-1", Caller::new("mallory", "acme")), Err(KeyError::Taken));
+        assert_eq!(table.find(b"sk-1").map(Caller::user), Some("user of sk-1"));
+    }
+
+    #[test]
+    fn every_bit_of_a_fingerprint_depends_on_the_key() {
+        let table = CallerTable::new();
+        let prints: Vec<u128> = (0..200_u8).map(|key| table.fingerprint(&[key])).collect();
+        assert_eq!(prints.iter().fold(0, |bits, print| bits | print), u128::MAX);
+        assert_eq!(prints.iter().fold(u128::MAX, |bits, print| bits & print), 0);
+        assert!(prints.iter().any(|print| print >> 64 != print & u128::from(u64::MAX)));
+    }
+
+    #[test]
+    fn no_output_shows_a_key() {
+        let table = table(&["sk-secret"]);
+        assert!(!format!("{table:?} {:?} {}", KeyError::Taken, KeyError::Taken).contains("secret"));
+    }
+}

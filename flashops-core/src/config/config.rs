@@ -1,0 +1,151 @@
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::callers;
+use super::error::ConfigError;
+use super::limits::{self, Share};
+use super::options::Options;
+use super::policy;
+use super::prices;
+use super::routes::{self, RouteConfig};
+use super::schema::{RawConfig, Text};
+use super::sources::{self, Sources, SystemSources};
+use super::wording;
+use crate::caller::CallerTable;
+use crate::limit::{Limit, LimitIndex, Policy, Resource};
+use crate::place::{self, Mistake};
+use crate::price::PriceBook;
+
+/// The longest text that is read as a configuration, in bytes.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
+
+/// What a configuration file says, checked.
+///
+/// See the [module docs](super) for its schema and an example.
+#[derive(Clone)]
+pub struct Config {
+    policy: Policy,
+    shares: Vec<Share>,
+    callers: CallerTable,
+    routes: Vec<RouteConfig>,
+    prices: Arc<PriceBook>,
+    options: Options,
+}
+
+impl Config {
+    /// Reads a configuration. What it names is looked up in `sources`, once.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with the first mistake found, and [`ConfigError::TooLong`] above [`MAX_TEXT_BYTES`].
+    pub fn from_toml(text: &str, sources: &dyn Sources) -> Result<Self, ConfigError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(ConfigError::TooLong);
+        }
+        Self::read(text, sources).map_err(|mistake| ConfigError::at(text, &mistake))
+    }
+
+    /// Reads the configuration in a file, with files relative to its directory and the environment of this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_toml`], and [`ConfigError::Unreadable`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let unreadable = |error: io::Error| ConfigError::Unreadable {
+            path: path.to_string_lossy().into_owned(),
+            reason: error.to_string(),
+        };
+        let text = sources::read(path, MAX_TEXT_BYTES).map_err(unreadable)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Self::from_toml(&text, &SystemSources::in_directory(directory))
+    }
+
+    /// The limits, with the switches that decide how they count.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How a limit of the policy is shared.
+    ///
+    /// # Panics
+    ///
+    /// If the place is of a larger policy.
+    pub fn share(&self, limit: LimitIndex) -> Share {
+        self.shares[limit.get()]
+    }
+
+    /// Who has which key.
+    pub const fn callers(&self) -> &CallerTable {
+        &self.callers
+    }
+
+    /// The routes, in the order of the file; the first that has a path is its route.
+    pub fn routes(&self) -> &[RouteConfig] {
+        &self.routes
+    }
+
+    /// The route of a path: the first that has it.
+    pub fn route(&self, path: &str) -> Option<&RouteConfig> {
+        self.routes.iter().find(|route| route.contains(path))
+    }
+
+    /// The prices; cost limits of the policy are in their unit.
+    pub const fn prices(&self) -> &Arc<PriceBook> {
+        &self.prices
+    }
+
+    /// Everything else.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
+        let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
+        let prices = prices::read(&raw.prices, sources)?;
+        let (limits, shares) = limits::read(&raw.limit, text, prices.unit())?;
+        let routes = routes::read(&raw.route)?;
+        check_models(routes::models(&raw.route), &limits, &prices)?;
+        let switches = policy::switches(&raw.policy)?;
+        let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
+        let options = policy::options(&raw.policy)?;
+        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options })
+    }
+}
+
+/// Leaves out the prices, which are many, and shows no key.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("policy", &self.policy)
+            .field("shares", &self.shares)
+            .field("callers", &self.callers)
+            .field("routes", &self.routes)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A route may not name a model whose cost nobody could count.
+fn check_models<'r>(
+    models: impl Iterator<Item = &'r Text>,
+    limits: &[Limit],
+    prices: &PriceBook,
+) -> Result<(), Mistake> {
+    let Some(cost) = limits.iter().find(|limit| limit.resource() == Resource::Cost) else {
+        return Ok(());
+    };
+    for model in models {
+        if prices.model(model.get_ref()).is_none() {
+            let (name, limit) = (model.get_ref(), cost.name());
+            let message = format!("the limit \"{limit}\" is on cost, and the price book does not know `{name}`");
+            return Err((model.span(), message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The configuration file: callers, limits, routes, switches and prices in one TOML schema.
+//!
+//! ```
+//! use flashops_core::config::{Config, NoSources};
+//!
+//! let config = Config::from_toml(
+//!     r#"
+//!         [[caller]]
+//!         key = "sk-ann"
+//!         user = "ann"
+//!         org = "acme"
+//!
+//!         [[limit]]
+//!         name = "ai-rpm"
+//!         scope = "user"
+//!         resource = "requests"
+//!         amount = 5
+//!         window = "1m"
+//!     "#,
+//!     &NoSources,
+//! )?;
+//! assert_eq!(config.callers().find(b"sk-ann").unwrap().user(), "ann");
+//! assert_eq!(config.policy().limits()[0].amount(), 5);
+//!
+//! let error = Config::from_toml("[policy]\nspent_statos = 402", &NoSources).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "configuration, line 2, column 1, `spent_statos = …`: unknown key `spent_statos`; did you mean `spent_status`?"
+//! );
+//! # Ok::<(), flashops_core::config::ConfigError>(())
+//! ```
+//!
+//! # Sections
+//!
+//! All are optional. Without any there is no limit, every caller is anonymous, every switch has its default and prices
+//! are those of the embedded book.
+//!
+//! `[[caller]]`, one for each key:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `key`, `key_file` or `key_env` | the API key, a file or an environment variable that holds it | one is required |
+//! | `user` | 1 to 128 bytes; counted by this name, whatever the organisation | required |
+//! | `org` | 1 to 128 bytes | required |
+//! | `admin` | whether it may see everybody's usage | `false` |
+//!
+//! White space around a key is dropped. A file with a key holds nothing else.
+//!
+//! `[[limit]]`, at most 64:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `name` | 1 to 64 letters, digits, `-`, `_`, `.`, used once | required |
+//! | `scope` | `"user"`, `"org"`, `"ip"`, `"route"`, `"model"`, `"provider"`, `"global"` | required |
+//! | `resource` | `"requests"`, `"tokens"`, `"input-tokens"`, `"output-tokens"`, `"cost"`, `"concurrency"` | required |
+//! | `amount` | a whole number; for `cost` a decimal string in the price book's currency, `"12.50"` | required |
+//! | `window` | see below | required, but for `concurrency`, which has none |
+//! | `zone` | the IANA time zone of a calendar window | `"UTC"` |
+//! | `anchor` | where a calendar window begins; see [`CalendarUnit`](crate::window::CalendarUnit) | its beginning |
+//! | `routes` | patterns; see [`RoutePatterns`](crate::limit::RoutePatterns) | every route of a model |
+//! | `mode` | `"enforce"`, `"warn"`, `"shadow"` | `"enforce"` |
+//! | `algorithm` | of a sliding window: `"ring"`, `"approximate"`, `"gcra"` | `"ring"` |
+//! | `share` | on a shared store: `"exact"`, `"leased"` | `"exact"` |
+//! | `thresholds` | shares of the amount, 0.001 to 10 with at most 3 decimals, at most 8 | none |
+//!
+//! A window is sliding, a number with `s`, `m`, `h`, `d` or `w` from `"1s"` to `"400d"`; by the calendar, `"hour"`,
+//! `"day"`, `"week"` or `"month"`; or `"lifetime"`.
+//!
+//! `[[route]]`, at most 256, of which the first that matches decides:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `path` | a path, or a pattern that follows all narrower ones | required |
+//! | `dialect` | of refusals: `"openai"`, `"anthropic"`, `"problem"` | by the path |
+//! | `max_output` | the most output tokens of a request, from 1 | the model's |
+//! | `on_over` | a request for more is lowered, `"clamp"`, or refused, `"refuse"` | `"clamp"` |
+//! | `default_model` | for requests that name none | none |
+//! | `fallback` | models to try instead, in this order, at most 8 | none |
+//!
+//! `[policy]`:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `on_expiry` | `"checkpoint"`, `"full"`, `"release"` | `"checkpoint"` |
+//! | `on_exhausted` | `"continue"` | `"continue"` |
+//! | `unknown_model` | `"deny"`, `"tokens-only"` | `"deny"` where a cost limit applies, else `"tokens-only"` |
+//! | `carry_debt` | `"full"`, `"none"`, or the most that is carried, in the unit of each limit | `"full"` |
+//! | `missing_usage` | `"charge-estimate"`, `"charge-reservation"` | `"charge-estimate"` |
+//! | `max_lifetime` | of a hold, `"1s"` to `"7d"` | `"1h"` |
+//! | `input_estimate` | `"bytes"` | `"bytes"` |
+//! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
+//! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
+//! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |
+//! | `spent_status` | of a refusal for a spent budget: 429, 402 | 429 |
+//! | `max_wait` | the longest wait that a client is asked to retry after, `"0s"` to `"1d"` | `"60s"` |
+//! | `headers` | `"ietf"`, `"legacy"`, `"openai"`, `"anthropic"`; none is `[]` | `["ietf"]` |
+//! | `max_keys` | of each scope in memory, 1 to 1073741824 | 1048576 |
+//! | `max_reservations` | held in memory, 1 to 1073741824 | 1048576 |
+//! | `on_store_error` | `"local-share-then-deny"`, `"local-then-allow"`, `"deny"`, `"allow"` | see [`OnStoreError`] |
+//! | `store_deadline` | how long a shared store may take, `"1ms"` to `"1m"` | `"25ms"` |
+//! | `threshold_tokens` | of an organisation, for the tally's alarm; from 1 | 100000 |
+//! | `threshold_window` | over which it is counted, `"1s"` to `"1d"` | `"1h"` |
+//!
+//! `[prices]`:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `file` | a [price book](crate::price::PriceBook::from_toml), relative to the configuration file | embedded |
+//! | `replace` | whether it replaces the embedded book instead of extending it | `false` |
+//!
+//! # Example
+//!
+//! ```toml
+#![doc = include_str!("example.toml")]
+//! ```
+//!
+//! Edge cases: a text above [`MAX_TEXT_BYTES`] is refused unread. An error is one line, and speaks of one mistake. It
+//! never contains an API key: of a line with a key that is not in these tables, or that could hold a secret, it shows
+//! only what stands before the `=`. A user or an organisation cannot be named like an address, since anonymous callers
+//! count under theirs. Where a limit is on cost, a route's models must have a price in the book.
+//!
+//! What this module does not do: read files or the environment other than through [`Sources`], watch them for changes,
+//! or build stores and layers.
+
+mod callers;
+#[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
+mod config;
+mod error;
+mod limits;
+mod options;
+mod policy;
+mod prices;
+mod routes;
+mod schema;
+mod sources;
+mod value;
+mod wording;
+
+pub use config::{Config, MAX_TEXT_BYTES};
+pub use error::ConfigError;
+pub use limits::Share;
+pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
+pub use routes::{Dialect, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
+pub use sources::{MAX_SOURCE_BYTES, NoSources, Sources, SystemSources};

@@ -1,0 +1,143 @@
+//! What the text may consist of. Values that need more than a type are checked where they are used.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use toml::Spanned;
+
+/// A text with its place.
+pub(super) type Text = Spanned<String>;
+
+/// A whole number with its place.
+pub(super) type Whole = Spanned<u64>;
+
+/// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
+#[rustfmt::skip]
+pub(super) const PUBLIC_KEYS: [&str; 42] = [
+    "admin", "algorithm", "amount", "anchor", "anonymous", "carry_debt", "default_model", "dialect", "fallback",
+    "file", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
+    "max_reservations", "max_wait", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
+    "on_store_error", "org", "path", "replace", "resource", "routes", "scope", "share", "spent_status",
+    "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model", "user",
+    "window", "zone",
+];
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawConfig {
+    pub(super) caller: Vec<Spanned<RawCaller>>,
+    pub(super) limit: Vec<Spanned<RawLimit>>,
+    pub(super) route: Vec<Spanned<RawRoute>>,
+    pub(super) policy: RawPolicy,
+    pub(super) prices: RawPrices,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCaller {
+    pub(super) key: Option<Text>,
+    pub(super) key_file: Option<Text>,
+    pub(super) key_env: Option<Text>,
+    pub(super) user: Text,
+    pub(super) org: Text,
+    #[serde(default)]
+    pub(super) admin: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawLimit {
+    pub(super) name: Text,
+    pub(super) scope: Text,
+    pub(super) resource: Text,
+    pub(super) amount: Spanned<WordOrNumber>,
+    pub(super) window: Option<Text>,
+    pub(super) zone: Option<Text>,
+    pub(super) anchor: Option<Whole>,
+    pub(super) routes: Option<Spanned<Vec<String>>>,
+    pub(super) mode: Option<Text>,
+    pub(super) algorithm: Option<Text>,
+    pub(super) share: Option<Text>,
+    pub(super) thresholds: Option<Spanned<Vec<Spanned<IgnoredAny>>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRoute {
+    pub(super) path: Text,
+    pub(super) dialect: Option<Text>,
+    pub(super) max_output: Option<Whole>,
+    pub(super) on_over: Option<Text>,
+    pub(super) default_model: Option<Text>,
+    #[serde(default)]
+    pub(super) fallback: Vec<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawPolicy {
+    pub(super) on_expiry: Option<Text>,
+    pub(super) on_exhausted: Option<Text>,
+    pub(super) unknown_model: Option<Text>,
+    pub(super) carry_debt: Option<Spanned<WordOrNumber>>,
+    pub(super) missing_usage: Option<Text>,
+    pub(super) max_lifetime: Option<Text>,
+    pub(super) input_estimate: Option<Text>,
+    pub(super) stored_content: Option<Text>,
+    pub(super) inspect_bytes: Option<Whole>,
+    pub(super) anonymous: Option<Text>,
+    pub(super) spent_status: Option<Whole>,
+    pub(super) max_wait: Option<Text>,
+    pub(super) headers: Option<Vec<Text>>,
+    pub(super) max_keys: Option<Whole>,
+    pub(super) max_reservations: Option<Whole>,
+    pub(super) on_store_error: Option<Text>,
+    pub(super) store_deadline: Option<Text>,
+    pub(super) threshold_tokens: Option<Whole>,
+    pub(super) threshold_window: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawPrices {
+    pub(super) file: Option<Text>,
+    pub(super) replace: Option<Spanned<bool>>,
+}
+
+/// A value that is a text or a whole number.
+pub(super) enum WordOrNumber {
+    Word(String),
+    Number(u64),
+}
+
+impl<'de> Deserialize<'de> for WordOrNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordOrNumberVisitor)
+    }
+}
+
+struct WordOrNumberVisitor;
+
+impl Visitor<'_> for WordOrNumberVisitor {
+    type Value = WordOrNumber;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, 0 or more, or a text in quotes")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        let number = u64::try_from(number);
+        number
+            .map(WordOrNumber::Number)
+            .map_err(|_| E::invalid_value(de::Unexpected::Other("a negative number"), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(WordOrNumber::Number(number))
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Self::Value, E> {
+        Ok(WordOrNumber::Word(word.to_owned()))
+    }
+}

@@ -1,0 +1,326 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use flashops_core::budget::{Begin, BeginError, Call, CallRequest};
+use flashops_core::caller::Caller;
+use flashops_core::estimate::Estimate;
+use flashops_core::record::Ending;
+use flashops_core::store::Store;
+use flashops_core::units::Tokens;
+use flashops_core::usage::Usage;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::body::{Metering, ResponseBody};
+use super::collect::{Collect, Collected, Uncollected};
+use super::layer::{Options, Shared};
+use super::plan::Plan;
+use super::request_body::RequestBody;
+use super::route::ModelRoute;
+use super::{CallFailed, RequestSent};
+use crate::identify::Identify;
+use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
+use crate::usage::{BodyKind, Meter};
+
+/// The response header that names the output cap which the layer wrote into the request.
+pub const OUTPUT_CAP: HeaderName = HeaderName::from_static("flashops-output-cap");
+
+pin_project! {
+    /// The response of a [`TokenBudget`](super::TokenBudget).
+    pub struct ResponseFuture<S, T, I, K, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+        T: Store,
+    {
+        #[pin]
+        state: State<T, B, S::Future>,
+        metered: Option<Metered<S, T, I, K>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<T, B, F>
+    where
+        T: Store,
+    {
+        // The request body comes in.
+        Collecting { #[pin] collect: Collect<B>, head: Option<(Parts, Caller)> },
+        // Step 2: the store holds the estimate, or not.
+        Reserving { #[pin] begin: Begin<T>, request: Option<Request<RequestBody<B>>>, planned: Option<Planned> },
+        // Step 3: the inner service has the request; dropping the call settles it.
+        Calling { #[pin] call: F, guard: Option<Call<T>>, planned: Planned },
+        // The route calls no model.
+        Passing { #[pin] call: F },
+        // It was refused before there was anything to wait for.
+        Refused { response: Option<Response<RejectBody>> },
+    }
+}
+
+/// What a metered request needs from beginning to end.
+struct Metered<S, T: Store, I, K> {
+    /// The instance that was ready, until it is called.
+    service: Option<S>,
+    shared: Arc<Shared<T, I, K>>,
+    route: usize,
+}
+
+/// What was planned for the request, and is needed later.
+struct Planned {
+    model: Arc<str>,
+    estimate: Estimate,
+    cap_written: Option<Tokens>,
+    hides_usage: bool,
+}
+
+impl<S, T, I, K, B> ResponseFuture<S, T, I, K, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    T: Store,
+    I: Identify,
+    B: Body<Data = Bytes>,
+{
+    pub(super) fn metered(service: S, shared: Arc<Shared<T, I, K>>, route: usize, request: Request<B>) -> Self {
+        let (parts, body) = request.into_parts();
+        let state = match shared.identify.identify(&parts) {
+            Ok(caller) => State::Collecting {
+                collect: Collect::new(body, shared.options.inspect_bytes),
+                head: Some((parts, caller)),
+            },
+            Err(error) => {
+                State::Refused { response: Some(shared.refuse(route, &parts, &Refusal::Unidentified(error))) }
+            }
+        };
+        Self { state, metered: Some(Metered { service: Some(service), shared, route }) }
+    }
+
+    pub(super) fn passing(mut service: S, request: Request<B>) -> Self {
+        Self { state: State::Passing { call: service.call(request.map(RequestBody::passed)) }, metered: None }
+    }
+}
+
+impl<S, T, I, K, B, R> Future for ResponseFuture<S, T, I, K, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    T: Store,
+    K: RequestSent<S::Error>,
+    B: Body<Data = Bytes>,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<R, T>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let metered = match this.state.as_mut().project() {
+                StateProj::Passing { call } => {
+                    return call.poll(cx).map_ok(|response| response.map(ResponseBody::passed));
+                }
+                _ => this.metered.as_mut().expect("only a passing request is not metered"),
+            };
+            let next = match this.state.as_mut().project() {
+                StateProj::Collecting { collect, head } => {
+                    let collected = ready!(collect.poll(cx));
+                    let (parts, caller) = head.take().expect(POLLED_AGAIN);
+                    metered.reserve(parts, caller, collected)
+                }
+                StateProj::Reserving { begin, request, planned } => {
+                    let begun = ready!(begin.poll(cx));
+                    let (request, planned) = (request.take().expect(POLLED_AGAIN), planned.take().expect(POLLED_AGAIN));
+                    metered.call(request, begun, planned)
+                }
+                StateProj::Refused { response } => {
+                    let response = response.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refused(body.into_bytes()))));
+                }
+                StateProj::Calling { call, guard, planned } => {
+                    let answered = ready!(call.poll(cx));
+                    let guard = guard.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(metered.answer(answered, guard, planned));
+                }
+                StateProj::Passing { .. } => unreachable!("it returned above"),
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+const POLLED_AGAIN: &str = "a future is not polled after it was ready";
+
+impl<S, T: Store, I, K> Metered<S, T, I, K> {
+    fn route(&self) -> &ModelRoute {
+        &self.shared.options.routes[self.route]
+    }
+
+    /// Steps 1 and 2: estimates the request and asks for its reservation.
+    fn reserve<B, F>(
+        &self,
+        mut parts: Parts,
+        caller: Caller,
+        collected: Result<Collected, Uncollected>,
+    ) -> State<T, B, F> {
+        let Options { inspect_bytes, stored, .. } = &*self.shared.options;
+        let (data, trailers) = match collected {
+            Ok(Collected { data, trailers }) => (data, trailers),
+            Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
+        };
+        let budget = &self.shared.budget;
+        let plan = match Plan::new(self.route(), data, budget.prices(), *stored) {
+            Ok(plan) => plan,
+            Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
+        };
+        let begin = budget.begin(CallRequest {
+            caller: caller.clone(),
+            route: Arc::clone(self.route().label()),
+            model: Arc::clone(&plan.model),
+            estimate: plan.estimate,
+            limits: budget.policy().limits_on(parts.uri.path(), true),
+        });
+        set_length(&mut parts.headers, plan.body.len());
+        parts.extensions.insert(caller);
+        let request = Request::from_parts(parts, RequestBody::read(plan.body, trailers));
+        let Plan { model, estimate, cap_written, hides_usage, .. } = plan;
+        State::Reserving {
+            begin,
+            request: Some(request),
+            planned: Some(Planned { model, estimate, cap_written, hides_usage }),
+        }
+    }
+
+    /// Step 3: makes the call, if it was reserved.
+    fn call<B>(
+        &mut self,
+        request: Request<RequestBody<B>>,
+        begun: Result<Call<T>, BeginError>,
+        planned: Planned,
+    ) -> State<T, B, S::Future>
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        match begun {
+            Ok(mut guard) => {
+                let mut service = self.service.take().expect(POLLED_AGAIN);
+                guard.dispatched();
+                State::Calling { call: service.call(request), guard: Some(guard), planned }
+            }
+            Err(error) => {
+                let budget = &self.shared.budget;
+                let price = budget.prices().price(&planned.model, budget.store().now().unix);
+                let least = least(planned.estimate, price);
+                let refusal = Refusal::begin(&error, budget.policy(), Some(least), &planned.model);
+                self.refused(&request.into_parts().0, &refusal)
+            }
+        }
+    }
+
+    fn refused<B, F>(&self, parts: &Parts, refusal: &Refusal<'_>) -> State<T, B, F> {
+        State::Refused { response: Some(self.shared.refuse(self.route, parts, refusal)) }
+    }
+
+    /// Hands the call over to the response body, or ends it where there is none.
+    fn answer<R, E>(
+        &self,
+        answered: Result<Response<R>, E>,
+        guard: Call<T>,
+        planned: &Planned,
+    ) -> Result<Response<ResponseBody<R, T>>, E>
+    where
+        K: RequestSent<E>,
+        R: Body<Data = Bytes>,
+    {
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(error) => {
+                if self.shared.sent.request_sent(&error) {
+                    guard.settle(&Usage::absent(), Ending::Failed);
+                } else {
+                    guard.void();
+                }
+                return Err(error);
+            }
+        };
+        let now = guard.info().started.unix;
+        self.shared.options.headers.apply(response.headers_mut(), guard.standings(), now);
+        if let Some(cap) = planned.cap_written {
+            response.headers_mut().insert(OUTPUT_CAP, HeaderValue::from(cap.get()));
+        }
+        if response.extensions().get::<NotDispatched>().is_some() {
+            guard.void();
+            return Ok(response.map(ResponseBody::passed));
+        }
+        if response.extensions().get::<CallFailed>().is_some() {
+            guard.settle(&Usage::absent(), Ending::Failed);
+            return Ok(response.map(ResponseBody::passed));
+        }
+        Ok(self.meter(response, guard, planned))
+    }
+
+    fn meter<R>(&self, mut response: Response<R>, guard: Call<T>, planned: &Planned) -> Response<ResponseBody<R, T>>
+    where
+        R: Body<Data = Bytes>,
+    {
+        let failed = response.status().is_client_error() || response.status().is_server_error();
+        let kind = body_kind(response.headers());
+        let meter = kind.map(|kind| Meter::new(self.route().format(), kind));
+        let hides = planned.hides_usage && kind == Some(BodyKind::Sse);
+        if hides {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        let ending = if failed { Ending::Rejected } else { Ending::Complete };
+        response.map(|body| {
+            let mut metering = Metering::new(guard, meter, hides, ending);
+            if body.is_end_stream() {
+                metering.settle(true);
+            }
+            ResponseBody::metered(body, metering)
+        })
+    }
+}
+
+impl<T: Store, I, K> Shared<T, I, K> {
+    fn refuse(&self, route: usize, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
+        let dialect = Dialect::of(parts.uri.path(), &parts.headers, self.options.routes[route].dialect());
+        let context = RefusalContext::new(dialect, self.budget.store().now().unix);
+        let context = context.with_request_id(RequestId::of(&parts.headers));
+        refuse(&*self.options.reject, &self.options.headers, refusal, &context)
+    }
+}
+
+/// The length of a body that may have been changed.
+fn set_length(headers: &mut HeaderMap, length: usize) {
+    if headers.remove(TRANSFER_ENCODING).is_some() || headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// How a response body can be read, if it can.
+fn body_kind(headers: &HeaderMap) -> Option<BodyKind> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return None;
+    }
+    let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
+    if media_type.eq_ignore_ascii_case("text/event-stream") {
+        Some(BodyKind::Sse)
+    } else if media_type.eq_ignore_ascii_case("application/json") {
+        Some(BodyKind::Json)
+    } else {
+        None
+    }
+}
+
+impl<S, T, I, K, B> fmt::Debug for ResponseFuture<S, T, I, K, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    T: Store,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flashops_core::config::{OnOver, StoredContent};
+use flashops_core::estimate::{Estimate, InputBound, OutputCap};
+use flashops_core::price::{Model, PriceBook};
+use flashops_core::units::Tokens;
+
+use super::route::ModelRoute;
+use crate::inspect::{InspectError, Inspected, Rewrite};
+use crate::reject::Refusal;
+
+/// The output cap that is written into a request that declares none, on a route without one, for a model whose maximum
+/// is not in the price book.
+const CAP_OF_UNKNOWN_MODEL: Tokens = Tokens::saturating(4_096);
+
+/// The most tokens of one image, sound or document page, of the models in the price book.
+const TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(4_096);
+
+/// The context window that is assumed for a model whose own is not in the price book.
+const UNKNOWN_CONTEXT_WINDOW: Tokens = Tokens::saturating(1_048_576);
+
+/// What is done with a request: decided from its body, its route and the price book alone.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) model: Arc<str>,
+    pub(super) estimate: Estimate,
+    /// The body to send, with a length that may differ.
+    pub(super) body: Bytes,
+    /// The cap that was written into the body.
+    pub(super) cap_written: Option<Tokens>,
+    /// Usage was asked for by us, so the client does not expect it.
+    pub(super) hides_usage: bool,
+}
+
+/// Why a request cannot be planned: the client's fault.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unplanned {
+    Inspect(InspectError),
+    NoModel,
+    OverCap { declared: Tokens, most: Tokens },
+    StoredContent,
+}
+
+impl Unplanned {
+    pub(super) const fn refusal(&self) -> Refusal<'static> {
+        match *self {
+            Self::Inspect(error) => Refusal::Inspect(error),
+            Self::NoModel => Refusal::BadRequest { message: "the request names no model", param: Some("model") },
+            Self::OverCap { declared, most } => {
+                Refusal::OutputOverCap { asked: declared, cap: most, param: "max_tokens" }
+            }
+            Self::StoredContent => Refusal::StoredContent { param: "input" },
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(
+        route: &ModelRoute,
+        body: Bytes,
+        prices: &PriceBook,
+        stored: StoredContent,
+    ) -> Result<Self, Unplanned> {
+        let inspected = Inspected::read(route.format(), body).map_err(Unplanned::Inspect)?;
+        let model = match inspected.model() {
+            Some(name) => Arc::from(name),
+            None => Arc::clone(route.default_model().ok_or(Unplanned::NoModel)?),
+        };
+        let known = prices.model(&model);
+        let input = input_bound(&inspected, known, stored)?;
+        let cap = if route.format().has_output() { Some(output_cap(&inspected, route, known)?) } else { None };
+        let estimate = match cap {
+            Some(cap) => Estimate::new(input, OutputCap::new(cap).with_choices(inspected.choices())),
+            None => Estimate::input_only(input),
+        };
+        let cap_written = cap.filter(|&cap| inspected.output_cap() != Some(cap));
+        let rewrite = Rewrite { output_cap: cap_written, include_usage: true };
+        let hides_usage = inspected.lacks_usage();
+        Ok(Self { model, estimate, body: inspected.rewrite(rewrite), cap_written, hides_usage })
+    }
+}
+
+fn input_bound(inspected: &Inspected, known: Option<&Model>, stored: StoredContent) -> Result<InputBound, Unplanned> {
+    let bound = inspected.text_bound().with_media(inspected.media_parts(), TOKENS_PER_MEDIA_PART);
+    if inspected.references() == 0 && inspected.hosted_tools() == 0 {
+        return Ok(bound);
+    }
+    if stored == StoredContent::Refuse && inspected.references() > 0 {
+        return Err(Unplanned::StoredContent);
+    }
+    let window = known.and_then(Model::context_window).unwrap_or(UNKNOWN_CONTEXT_WINDOW);
+    Ok(bound.with_referenced(window))
+}
+
+/// The cap for each choice: the declared one within the route's; where none is declared, the route's or the model's.
+fn output_cap(inspected: &Inspected, route: &ModelRoute, known: Option<&Model>) -> Result<Tokens, Unplanned> {
+    match (inspected.output_cap(), route.max_output()) {
+        (Some(declared), Some(most)) if declared > most => match route.on_over() {
+            OnOver::Clamp => Ok(most),
+            OnOver::Refuse => Err(Unplanned::OverCap { declared, most }),
+        },
+        (Some(declared), _) => Ok(declared),
+        (None, Some(most)) => Ok(most),
+        (None, None) => Ok(known.and_then(Model::max_output).unwrap_or(CAP_OF_UNKNOWN_MODEL)),
+    }
+}

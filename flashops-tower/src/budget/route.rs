@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use flashops_core::config::OnOver;
+use flashops_core::limit::{RouteError, RoutePatterns};
+use flashops_core::units::Tokens;
+use http::Method;
+
+use crate::inspect::WireFormat;
+use crate::reject::Dialect;
+
+/// A route that calls a model: how its requests are read, and what they may ask for.
+#[derive(Clone, Debug)]
+pub struct ModelRoute {
+    patterns: RoutePatterns,
+    label: Arc<str>,
+    format: WireFormat,
+    dialect: Option<Dialect>,
+    max_output: Option<Tokens>,
+    on_over: OnOver,
+    default_model: Option<Arc<str>>,
+}
+
+impl ModelRoute {
+    /// A route by its path, or by a pattern of paths (see [`RoutePatterns`]), in a wire format.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`] if the pattern is malformed.
+    pub fn new(pattern: &str, format: WireFormat) -> Result<Self, RouteError> {
+        Ok(Self {
+            patterns: RoutePatterns::new([pattern])?,
+            label: pattern.into(),
+            format,
+            dialect: None,
+            max_output: None,
+            on_over: OnOver::default(),
+            default_model: None,
+        })
+    }
+
+    /// The paths under which providers serve these wire formats: `/v1/chat/completions`, `/v1/responses`,
+    /// `/v1/embeddings` and `/v1/messages`.
+    pub fn standard() -> Vec<Self> {
+        let route = |path, format| Self::new(path, format).expect("these paths are well-formed");
+        vec![
+            route("/v1/chat/completions", WireFormat::OpenAiChat),
+            route("/v1/responses", WireFormat::OpenAiResponses),
+            route("/v1/embeddings", WireFormat::OpenAiEmbeddings),
+            route("/v1/messages", WireFormat::AnthropicMessages),
+        ]
+    }
+
+    /// Answers refusals in this dialect, whatever the client accepts.
+    #[must_use]
+    pub const fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = Some(dialect);
+        self
+    }
+
+    /// Allows so many output tokens a choice, and no more.
+    #[must_use]
+    pub const fn with_max_output(mut self, most: Tokens, on_over: OnOver) -> Self {
+        self.max_output = Some(most);
+        self.on_over = on_over;
+        self
+    }
+
+    /// The model of requests that name none. The layer counts with it; writing it into the request is up to the service.
+    #[must_use]
+    pub fn with_default_model(mut self, model: &str) -> Self {
+        self.default_model = Some(model.into());
+        self
+    }
+
+    /// The first route that a request is on; calls are made with POST.
+    pub(crate) fn find(routes: &[Self], method: &Method, path: &str) -> Option<usize> {
+        if method != Method::POST {
+            return None;
+        }
+        routes.iter().position(|route| route.patterns.contains(path))
+    }
+
+    pub(super) const fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    pub(super) const fn format(&self) -> WireFormat {
+        self.format
+    }
+
+    pub(super) const fn dialect(&self) -> Option<Dialect> {
+        self.dialect
+    }
+
+    pub(super) const fn max_output(&self) -> Option<Tokens> {
+        self.max_output
+    }
+
+    pub(super) const fn on_over(&self) -> OnOver {
+        self.on_over
+    }
+
+    pub(super) const fn default_model(&self) -> Option<&Arc<str>> {
+        self.default_model.as_ref()
+    }
+}

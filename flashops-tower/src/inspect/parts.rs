@@ -1,0 +1,204 @@
+//! Media and references inside the messages of a request.
+
+use crate::json::{Cursor, Fault, Text};
+
+const KEYS: [&str; 9] = ["type", "data", "url", "image_url", "file_id", "file_url", "audio", "input", "source"];
+
+/// What is in the messages besides text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// Images, sounds, documents.
+    pub(super) media: u64,
+    /// Bytes of images and sounds that are in the body itself: they are no text.
+    pub(super) media_bytes: u64,
+    /// Things that the provider keeps and the request only names.
+    pub(super) references: u64,
+}
+
+/// What was found in a value and belongs to the nearest object around it that says what it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Loose {
+    bytes: u64,
+    references: u64,
+}
+
+/// The `type` of an object, as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    #[default]
+    Plain,
+    /// A part whose tokens have nothing to do with its bytes.
+    Image,
+    /// A part that can be text as well, so that its bytes stay counted.
+    Document,
+    Reference,
+}
+
+impl Parts {
+    /// Reads a value with messages in it: a string, a list, or one object.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        let loose = self.value(cursor)?;
+        self.references += loose.references;
+        Ok(())
+    }
+
+    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<Loose, Fault> {
+        match cursor.peek()? {
+            b'{' => self.object(cursor),
+            b'[' => {
+                let mut all = Loose::default();
+                cursor.array::<Fault>(|cursor| {
+                    all.add(self.value(cursor)?);
+                    Ok(())
+                })?;
+                Ok(all)
+            }
+            _ => cursor.skip().map(|()| Loose::default()),
+        }
+    }
+
+    fn object(&mut self, cursor: &mut Cursor<'_>) -> Result<Loose, Fault> {
+        let (kind, loose) = self.members(cursor)?;
+        Ok(self.settle(kind, loose))
+    }
+
+    fn members(&mut self, cursor: &mut Cursor<'_>) -> Result<(Kind, Loose), Fault> {
+        let (mut kind, mut loose) = (Kind::Plain, Loose::default());
+        cursor.object::<Fault>(|cursor, key| {
+            let is_string = cursor.peek()? == b'"';
+            match key.among(&KEYS) {
+                b"type" if is_string => kind = kind.max(Kind::of(cursor.string()?)),
+                b"data" if is_string => loose.bytes += cursor.string()?.raw().len() as u64,
+                b"url" | b"image_url" if is_string => loose.bytes += image_bytes(cursor.string()?),
+                b"file_id" | b"file_url" if is_string => {
+                    loose.references += 1;
+                    cursor.skip()?;
+                }
+                b"audio" if !is_string && cursor.peek()? == b'{' => {
+                    loose.references += 1;
+                    cursor.skip()?;
+                }
+                // The type of a source says how the part around it is sent, and makes no part of its own.
+                b"source" if cursor.peek()? == b'{' => loose.add(self.members(cursor)?.1),
+                // The arguments of a tool call can have any shape, and all of it is text.
+                b"input" => cursor.skip()?,
+                _ => loose.add(self.value(cursor)?),
+            }
+            Ok(())
+        })?;
+        Ok((kind, loose))
+    }
+
+    fn settle(&mut self, kind: Kind, loose: Loose) -> Loose {
+        match kind {
+            Kind::Plain => return loose,
+            Kind::Image => {
+                self.media += 1;
+                self.media_bytes += loose.bytes;
+            }
+            Kind::Document => {
+                self.media += 1;
+                self.references += loose.references;
+            }
+            Kind::Reference => self.references += 1 + loose.references,
+        }
+        Loose::default()
+    }
+}
+
+impl Loose {
+    const fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.references += other.references;
+    }
+}
+
+impl Kind {
+    fn of(name: Text<'_>) -> Self {
+        const IMAGES: [&str; 5] = ["image", "image_url", "input_image", "input_audio", "computer_screenshot"];
+        const DOCUMENTS: [&str; 7] =
+            ["document", "file", "input_file", "video_url", "audio_url", "input_video", "container_upload"];
+        let is = |names: &[&str]| names.iter().any(|other| name.is(other));
+        match () {
+            () if is(&["text"]) => Self::Plain,
+            () if is(&IMAGES) => Self::Image,
+            () if is(&DOCUMENTS) => Self::Document,
+            () if is(&["item_reference"]) => Self::Reference,
+            () => Self::Plain,
+        }
+    }
+}
+
+/// The bytes of an image that is written into its address.
+fn image_bytes(url: Text<'_>) -> u64 {
+    match url.raw().starts_with(b"data:image/") {
+        true => url.raw().len() as u64,
+        false => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(messages: &str) -> (u64, u64, u64) {
+        let mut parts = Parts::default();
+        parts.read(&mut Cursor::new(messages.as_bytes())).unwrap();
+        (parts.media, parts.media_bytes, parts.references)
+    }
+
+    #[test]
+    fn images_count_as_parts_and_not_as_text() {
+        let cases = [
+            (
+                r#"[{"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#,
+                (1, 26, 0),
+            ),
+            (r#"[{"content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}]"#, (1, 26, 0)),
+            (r#"[{"content":[{"image_url":{"url":"https://a.b/c.png"},"type":"image_url"}]}]"#, (1, 0, 0)),
+            (r#"[{"content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}]"#, (1, 4, 0)),
+            (
+                r#"[{"content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAAAA"}}]}]"#,
+                (1, 6, 0),
+            ),
+            (
+                r#"[{"content":[{"type":"tool_result","content":[{"type":"image","source":{"data":"AA"}}]}]}]"#,
+                (1, 2, 0),
+            ),
+        ];
+        for (messages, expected) in cases {
+            assert_eq!(parts(messages), expected, "{messages}");
+        }
+    }
+
+    #[test]
+    fn text_that_pretends_to_be_an_image_stays_text() {
+        for messages in [
+            r#"[{"content":[{"type":"document","source":{"type":"text","data":"long text"}}]}]"#,
+            r#"[{"type":"image","content":[{"type":"document","source":{"type":"text","data":"long text"}}]}]"#,
+            r#"[{"content":[{"type":"image","type":"document","source":{"type":"text","data":"long text"}}]}]"#,
+            r#"[{"content":[{"type":"tool_use","input":{"type":"image","data":"long text"}}]}]"#,
+            r#"[{"content":[{"type":"text","data":"long text"}]}]"#,
+            r#"[{"content":[{"type":"image_url","image_url":{"url":"text:long text"}}]}]"#,
+        ] {
+            assert_eq!(parts(messages).1, 0, "{messages}");
+        }
+    }
+
+    #[test]
+    fn what_the_provider_keeps_is_a_reference() {
+        let cases = [
+            (r#"[{"content":[{"type":"input_file","file_id":"file-1"}]}]"#, (1, 0, 1)),
+            (r#"[{"content":[{"type":"file","file":{"file_id":"file-1"}}]}]"#, (1, 0, 1)),
+            (r#"[{"content":[{"type":"document","source":{"type":"file","file_id":"f"}}]}]"#, (1, 0, 1)),
+            (r#"[{"content":[{"type":"image","source":{"type":"file","file_id":"f"}}]}]"#, (1, 0, 0)),
+            (r#"[{"type":"item_reference","id":"msg_1"}]"#, (0, 0, 1)),
+            (r#"[{"role":"assistant","audio":{"id":"audio_1"}}]"#, (0, 0, 1)),
+            (r#"[{"content":[{"type":"input_image","file_id":"file-1"}]}]"#, (1, 0, 0)),
+            (r#""just text""#, (0, 0, 0)),
+        ];
+        for (messages, expected) in cases {
+            assert_eq!(parts(messages), expected, "{messages}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The one pass over a request body.
+
+use std::ops::Range;
+
+use super::InspectError;
+use super::caps::{CapField, Caps, whole_number};
+use super::parts::Parts;
+use super::request::MAX_MODEL_NAME;
+use crate::json::{Cursor, Fault, Text};
+
+const KEYS: [&str; 19] = [
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "thinking",
+    "n",
+    "best_of",
+    "messages",
+    "input",
+    "system",
+    "instructions",
+    "tools",
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "budget_tokens",
+    "include_usage",
+];
+
+/// Why the pass stops.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Json(Fault),
+    Request(InspectError),
+}
+
+/// What the pass found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scan {
+    pub(super) model: Option<Model>,
+    pub(super) stream: Option<bool>,
+    pub(super) stream_options: StreamOptions,
+    pub(super) caps: Caps,
+    pub(super) choices: Option<u64>,
+    pub(super) parts: Parts,
+    pub(super) tools: Tools,
+    pub(super) members: Insert,
+}
+
+/// A model's name.
+#[derive(Clone, Debug)]
+pub(super) enum Model {
+    /// As it stands in the body.
+    Span(Range<usize>),
+    /// It is written with escapes.
+    Decoded(Box<str>),
+}
+
+/// The tools that a request offers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tools {
+    pub(super) all: u64,
+    /// Tools that the provider runs itself.
+    pub(super) hosted: u64,
+}
+
+/// The member `stream_options`.
+#[derive(Clone, Debug, Default)]
+pub(super) enum StreamOptions {
+    #[default]
+    Absent,
+    Null(Range<usize>),
+    Object {
+        members: Insert,
+        include_usage: Option<(Range<usize>, Option<bool>)>,
+    },
+}
+
+/// Where a further member of an object can be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Insert {
+    /// Behind the last member, or behind the brace of an empty object.
+    pub(super) at: usize,
+    pub(super) is_first: bool,
+}
+
+impl Scan {
+    pub(super) fn body(body: &[u8]) -> Result<Self, Stop> {
+        if let Err(error) = std::str::from_utf8(body) {
+            let at = error.valid_up_to();
+            return Err(Stop::Json(Fault { at, what: "the text is not UTF-8" }));
+        }
+        let mut scan = Self::default();
+        let mut cursor = Cursor::new(body);
+        if cursor.peek()? != b'{' {
+            cursor.skip()?;
+            cursor.end()?;
+            return Err(InspectError::NotAnObject.into());
+        }
+        let mut members = Insert::behind_brace(&cursor);
+        cursor.object::<Stop>(|cursor, key| {
+            scan.member(cursor, key)?;
+            members = Insert::behind_member(cursor);
+            Ok(())
+        })?;
+        cursor.end()?;
+        scan.members = members;
+        Ok(scan)
+    }
+
+    fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Stop> {
+        match key.among(&KEYS) {
+            b"model" => self.model(cursor)?,
+            b"stream" => once(&mut self.stream, flag(cursor, "stream")?, "stream")?,
+            b"stream_options" => self.stream_options(cursor)?,
+            b"max_tokens" => self.caps.read(cursor, CapField::MaxTokens)?,
+            b"max_completion_tokens" => self.caps.read(cursor, CapField::MaxCompletionTokens)?,
+            b"max_output_tokens" => self.caps.read(cursor, CapField::MaxOutputTokens)?,
+            b"thinking" => self.thinking(cursor)?,
+            b"n" => self.choices(cursor, "n")?,
+            b"best_of" => self.choices(cursor, "best_of")?,
+            b"messages" | b"input" | b"system" | b"instructions" => self.parts.read(cursor)?,
+            b"tools" => self.tools(cursor)?,
+            b"previous_response_id" | b"conversation" => self.reference(cursor)?,
+            // As a string it is the text of an older completion request, as an object it names a stored prompt.
+            b"prompt" if cursor.peek()? == b'{' => self.reference(cursor)?,
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    }
+
+    fn model(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        let start = cursor.position() + 1;
+        let Some(name) = string(cursor, "model", "a string")? else {
+            return Ok(());
+        };
+        let end = start + name.raw().len();
+        let decoded = name.decode().ok_or(InspectError::WrongType { field: "model", expected: "a Unicode string" })?;
+        if decoded.len() > MAX_MODEL_NAME {
+            return Err(InspectError::ModelTooLong.into());
+        }
+        let model = match decoded {
+            std::borrow::Cow::Borrowed(_) => Model::Span(start..end),
+            std::borrow::Cow::Owned(name) => Model::Decoded(name.into()),
+        };
+        once(&mut self.model, Some(model), "model")
+    }
+
+    fn thinking(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'{' {
+            return Ok(cursor.skip()?);
+        }
+        cursor.object(|cursor, key| match key.among(&KEYS) {
+            b"budget_tokens" => self.caps.read(cursor, CapField::ThinkingBudget),
+            _ => Ok(cursor.skip()?),
+        })
+    }
+
+    fn choices(&mut self, cursor: &mut Cursor<'_>, field: &'static str) -> Result<(), Stop> {
+        match whole_number(cursor, field)? {
+            Some(0) => Err(InspectError::BadNumber { field, what: "is zero" }.into()),
+            number => {
+                self.choices = self.choices.max(number);
+                Ok(())
+            }
+        }
+    }
+
+    fn tools(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'[' {
+            return Ok(cursor.skip()?);
+        }
+        let tools = &mut self.tools;
+        Ok(cursor.array::<Fault>(|cursor| {
+            tools.all += 1;
+            if cursor.peek()? != b'{' {
+                return cursor.skip();
+            }
+            cursor.object(|cursor, key| {
+                if !key.is("type") || cursor.peek()? != b'"' {
+                    return cursor.skip();
+                }
+                let kind = cursor.string()?;
+                tools.hosted += u64::from(!kind.is("function") && !kind.is("custom"));
+                Ok(())
+            })
+        })?)
+    }
+
+    fn reference(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        self.parts.references += u64::from(cursor.peek()? != b'n');
+        Ok(cursor.skip()?)
+    }
+
+    fn stream_options(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        let field = "stream_options";
+        if !matches!(self.stream_options, StreamOptions::Absent) {
+            return Err(InspectError::Repeated { field }.into());
+        }
+        let start = cursor.position();
+        self.stream_options = match cursor.peek()? {
+            b'{' => StreamOptions::read(cursor)?,
+            b'n' => {
+                cursor.skip()?;
+                StreamOptions::Null(start..cursor.position())
+            }
+            _ => {
+                let expected = "an object";
+                return Err(InspectError::WrongType { field, expected }.into());
+            }
+        };
+        Ok(())
+    }
+}
+
+impl StreamOptions {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Stop> {
+        let field = "stream_options.include_usage";
+        let (mut members, mut include_usage) = (Insert::behind_brace(cursor), None);
+        cursor.object::<Stop>(|cursor, key| {
+            let start = cursor.position();
+            if key.is("include_usage") {
+                let value = flag(cursor, field)?;
+                once(&mut include_usage, Some((start..cursor.position(), value)), field)?;
+            } else {
+                cursor.skip()?;
+            }
+            members = Insert::behind_member(cursor);
+            Ok(())
+        })?;
+        Ok(Self::Object { members, include_usage })
+    }
+}
+
+impl Insert {
+    /// The cursor is at the brace.
+    const fn behind_brace(cursor: &Cursor<'_>) -> Self {
+        Self { at: cursor.position() + 1, is_first: true }
+    }
+
+    /// The cursor is behind the value of a member.
+    const fn behind_member(cursor: &Cursor<'_>) -> Self {
+        Self { at: cursor.position(), is_first: false }
+    }
+}
+
+impl Stop {
+    pub(super) fn into_error(self, body: &[u8]) -> InspectError {
+        match self {
+            Self::Json(fault) => InspectError::invalid(body, fault),
+            Self::Request(error) => error,
+        }
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Json(fault)
+    }
+}
+
+impl From<InspectError> for Stop {
+    fn from(error: InspectError) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// Reads true, false or null.
+fn flag(cursor: &mut Cursor<'_>, field: &'static str) -> Result<Option<bool>, Stop> {
+    let value = match cursor.peek()? {
+        b't' => Some(true),
+        b'f' => Some(false),
+        b'n' => None,
+        _ => {
+            let expected = "true or false";
+            return Err(InspectError::WrongType { field, expected }.into());
+        }
+    };
+    cursor.skip()?;
+    Ok(value)
+}
+
+/// Reads a string or null.
+fn string<'a>(cursor: &mut Cursor<'a>, field: &'static str, expected: &'static str) -> Result<Option<Text<'a>>, Stop> {
+    match cursor.peek()? {
+        b'"' => Ok(Some(cursor.string()?)),
+        b'n' => {
+            cursor.skip()?;
+            Ok(None)
+        }
+        _ => Err(InspectError::WrongType { field, expected }.into()),
+    }
+}
+
+/// Fills a slot that may be filled only once; null does not fill it.
+fn once<T>(slot: &mut Option<T>, value: Option<T>, field: &'static str) -> Result<(), Stop> {
+    match value {
+        Some(_) if slot.is_some() => Err(InspectError::Repeated { field }.into()),
+        Some(_) => {
+            *slot = value;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}

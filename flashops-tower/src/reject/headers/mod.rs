@@ -1,0 +1,207 @@
+//! What responses tell about limits, on success and on refusal.
+//!
+//! ```
+//! use std::time::Duration;
+//! use flashops_core::clock::UnixSeconds;
+//! use flashops_core::key::Scope;
+//! use flashops_core::limit::{Limit, Policy, Resource, Window};
+//! use flashops_core::store::Standing;
+//! use flashops_tower::reject::headers::{Family, Headers};
+//! use http::HeaderMap;
+//!
+//! let minute = Window::Sliding(Duration::from_secs(60));
+//! let policy = Policy::new(vec![Limit::new("ai-rpm", Scope::User, Resource::Requests, 5, minute)?])?;
+//! let headers = Headers::new(&policy, [Family::Ietf, Family::OpenAi]);
+//!
+//! let (limit, _) = policy.indexed().next().expect("it has one limit");
+//! let standing = Standing { limit, amount: 5, used: 2, held: 0, reset: Some(Duration::from_millis(11_500)) };
+//! let mut response = HeaderMap::new();
+//! headers.apply(&mut response, &[standing], UnixSeconds(0));
+//!
+//! assert_eq!(response["ratelimit-policy"], r#""ai-rpm";q=5;w=60"#);
+//! assert_eq!(response["ratelimit"], r#""ai-rpm";r=3;t=12"#);
+//! assert_eq!(response["x-ratelimit-reset-requests"], "11.5s");
+//! # Ok::<(), flashops_core::limit::LimitError>(())
+//! ```
+//!
+//! | family | headers | reset |
+//! | --- | --- | --- |
+//! | [`Family::Ietf`] | `RateLimit-Policy`, `RateLimit`: lists of RFC 9651 with all limits | `t`, in seconds |
+//! | [`Family::Legacy`] | `X-RateLimit-{Limit,Remaining,Reset}` | seconds since 1970 |
+//! | [`Family::OpenAi`] | `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` | a Go duration |
+//! | [`Family::Anthropic`] | `anthropic-ratelimit-R-{limit,remaining,reset}` | RFC 3339 |
+//!
+//! R is `requests`, `tokens`, `input-tokens` and `output-tokens`. The families of vendors tell for each resource of the
+//! limit with least left; the legacy one tells of the request limit with least left, else of the limit with the
+//! smallest share left.
+//!
+//! In the IETF family, limits on other things than requests name their unit: `tokens`, `input-tokens` and
+//! `output-tokens` (not registered, but used), `concurrent-requests`, and for money its unit (`nano-usd`), which is
+//! shown only if [`Headers::with_cost_unit`] gives it. Whatever the families, `flashops-warning` lists the exceeded
+//! limits that only warn.
+//!
+//! Edge cases: limits in shadow are never shown. Only enforced limits are in the families of vendors, since those have
+//! no word for a limit that warns. Calendar and lifetime windows have no `w`: their length changes or is endless. What
+//! never resets has no reset. The IETF headers are lists and are added to those of an inner service; the others replace
+//! them. On a refusal the headers tell of the limit that takes longest, with the wait as its reset; the policy names
+//! all that had no room. Integers are cut at 999,999,999,999,999, the largest of RFC 9651, in the lists. More than
+//! eight limits are not shown.
+//!
+//! What this module does not do: say when to come back ([`DefaultReject`](super::DefaultReject) does), ask a store, or
+//! write trailers.
+
+mod advert;
+mod names;
+mod vendors;
+
+use advert::{Advert, MAX_ITEM};
+use arrayvec::ArrayVec;
+use flashops_core::clock::UnixSeconds;
+use flashops_core::limit::{Denied, LimitIndex, LimitSet, Mode, Policy, Resource, Retry};
+use flashops_core::store::{MAX_STANDINGS, Standing};
+use flashops_core::units::MoneyUnit;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(crate) use names::insert;
+pub use names::{
+    FLASHOPS_WARNING, RATELIMIT, RATELIMIT_POLICY, REQUEST_ID, RETRY_AFTER_MS, X_REQUEST_ID, X_SHOULD_RETRY, exposed,
+};
+
+use super::text::{Line, Text};
+
+/// A way of telling clients how limits stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// The standard to be, draft-ietf-httpapi-ratelimit-headers-11.
+    Ietf,
+    /// What most services had before.
+    Legacy,
+    /// As `OpenAI` has them.
+    OpenAi,
+    /// As Anthropic has them.
+    Anthropic,
+}
+
+/// The header families of a service, prepared for the limits of one policy.
+///
+/// See the [module docs](self) for an example.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    /// One for each limit of the policy, in its order; `None` for those that are not shown.
+    adverts: Box<[Option<Advert>]>,
+    families: [bool; 4],
+    warns: bool,
+}
+
+/// Limits that are shown, and how they stand.
+type Shown<'a> = ArrayVec<(Standing, &'a Advert), MAX_STANDINGS>;
+
+/// A header value with room for the longest list.
+type List = Line<{ MAX_STANDINGS * MAX_ITEM }>;
+
+impl Headers {
+    /// Headers of these families for the limits of a policy, but for those on money; without any family only warnings
+    /// are written.
+    pub fn new(policy: &Policy, families: impl IntoIterator<Item = Family>) -> Self {
+        let mut chosen = [false; 4];
+        for family in families {
+            chosen[family as usize] = true;
+        }
+        let warns = policy.limits().iter().any(|limit| limit.mode() == Mode::Warn);
+        Self { adverts: adverts(policy, None), families: chosen, warns }
+    }
+
+    /// Shows the limits on money too, in this unit; `policy` is the same again. It tells clients what they cost.
+    #[must_use]
+    pub fn with_cost_unit(self, policy: &Policy, unit: MoneyUnit) -> Self {
+        Self { adverts: adverts(policy, Some(unit)), ..self }
+    }
+
+    /// Writes how limits stand. Standings of another policy are passed over where it is larger.
+    pub fn apply(&self, headers: &mut HeaderMap, standings: &[Standing], now: UnixSeconds) {
+        let shown = self.shown(standings);
+        if self.has(Family::Ietf) {
+            let policies = shown.iter().map(|(_, advert)| *advert);
+            append(headers, RATELIMIT_POLICY, policies, Advert::write_policy);
+        }
+        self.state(headers, &shown, now);
+        if self.warns {
+            let exceeded = |standing: &Standing| standing.used.saturating_add(standing.held) > standing.amount;
+            let warnings = shown.iter().filter(|(standing, limit)| limit.mode == Mode::Warn && exceeded(standing));
+            append(headers, FLASHOPS_WARNING, warnings, |(_, advert), out| advert.write_name(out));
+        }
+    }
+
+    /// Writes which limits refused, and how the one stands that takes longest. No reset is later than the answer's
+    /// `Retry-After`.
+    pub fn apply_denied(&self, headers: &mut HeaderMap, denied: &Denied, now: UnixSeconds) {
+        if self.has(Family::Ietf) {
+            let violated = indices(denied.violated).filter_map(|index| self.advert(index));
+            append(headers, RATELIMIT_POLICY, violated, Advert::write_policy);
+        }
+        let Some(advert) = self.advert(denied.limit) else { return };
+        let reset = match denied.retry {
+            Retry::After(wait) if advert.resource != Resource::Concurrency => Some(wait),
+            Retry::After(_) | Retry::Never => None,
+        };
+        let (limit, amount) = (denied.limit, advert.amount);
+        let standing = Standing { limit, amount, used: amount.saturating_sub(denied.remaining), held: 0, reset };
+        self.state(headers, &self.shown(&[standing]), now);
+    }
+
+    /// Everything but what is constant.
+    fn state(&self, headers: &mut HeaderMap, shown: &Shown<'_>, now: UnixSeconds) {
+        if self.has(Family::Ietf) {
+            append(headers, RATELIMIT, shown.iter(), |(standing, advert), out| advert.write_state(standing, out));
+        }
+        if self.has(Family::Legacy) {
+            vendors::legacy(headers, shown, now);
+        }
+        if self.has(Family::OpenAi) {
+            vendors::open_ai(headers, shown);
+        }
+        if self.has(Family::Anthropic) {
+            vendors::anthropic(headers, shown, now);
+        }
+    }
+
+    fn shown(&self, standings: &[Standing]) -> Shown<'_> {
+        let shown = standings.iter().filter_map(|standing| Some((*standing, self.advert(standing.limit)?)));
+        shown.take(MAX_STANDINGS).collect()
+    }
+
+    fn advert(&self, limit: LimitIndex) -> Option<&Advert> {
+        self.adverts.get(limit.get())?.as_ref()
+    }
+
+    const fn has(&self, family: Family) -> bool {
+        self.families[family as usize]
+    }
+}
+
+fn adverts(policy: &Policy, cost_unit: Option<MoneyUnit>) -> Box<[Option<Advert>]> {
+    policy.limits().iter().map(|limit| Advert::new(limit, cost_unit)).collect()
+}
+
+/// The first limits of a set, as many as one header has room for.
+fn indices(set: LimitSet) -> impl Iterator<Item = LimitIndex> {
+    set.iter().take(MAX_STANDINGS)
+}
+
+/// Adds a header that lists these; none if there are none.
+fn append<T>(headers: &mut HeaderMap, name: HeaderName, items: impl Iterator<Item = T>, write: impl Fn(T, &mut List)) {
+    let mut list = List::default();
+    for (place, item) in items.enumerate() {
+        if place > 0 {
+            list.raw(", ");
+        }
+        write(item, &mut list);
+    }
+    if let (Ok(value), false) = (HeaderValue::from_bytes(list.as_bytes()), list.as_bytes().is_empty()) {
+        // A map of a hostile inner service can be full; then there is one header less.
+        let _full = headers.try_append(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

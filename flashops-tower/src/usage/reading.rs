@@ -1,0 +1,163 @@
+//! What was learnt of a response so far, from the payloads that may say something.
+
+use flashops_core::units::Tokens;
+use flashops_core::usage::{Quality, Usage};
+
+use super::report::{Fallback, Report};
+use crate::inspect::WireFormat;
+use crate::json::{Cursor, Fault, Text};
+
+/// The state of a reader between two payloads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    report: Option<Report>,
+    standing: Standing,
+    pub(super) ended: bool,
+    pub(super) error: bool,
+}
+
+/// Whether the last report is the provider's last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It was sent before the output was complete (Anthropic's first event).
+    Early,
+    /// It came beside output, and is the last word if the stream then ends properly.
+    Running,
+    /// It is.
+    Final,
+}
+
+/// One payload, read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Payload {
+    /// The usage at the top.
+    outer: Option<Report>,
+    /// The usage inside `response` or `message`.
+    inner: Option<Report>,
+    kind: Kind,
+    has_choices: bool,
+    error: bool,
+}
+
+/// The `type` of a payload, as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Other,
+    Error,
+    /// The last event of a stream.
+    End,
+    /// The last event of a stream that failed.
+    FailedEnd,
+}
+
+impl Reading {
+    pub(super) const fn new() -> Self {
+        Self { report: None, standing: Standing::Early, ended: false, error: false }
+    }
+
+    /// An event that is no plain content.
+    pub(super) fn event(&mut self, format: WireFormat, payload: &[u8]) {
+        let Ok(payload) = Payload::read(payload) else {
+            return;
+        };
+        self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
+        self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
+        if let Some(report) = payload.outer.or(payload.inner) {
+            let standing = payload.standing(format);
+            self.report(format, report, standing);
+        }
+    }
+
+    /// A whole JSON body.
+    pub(super) fn body(&mut self, format: WireFormat, body: &[u8]) {
+        let Ok(payload) = Payload::read(body) else {
+            return;
+        };
+        self.ended = true;
+        self.error = payload.error || payload.kind == Kind::Error;
+        if let Some(report) = payload.outer {
+            self.report(format, report, Standing::Final);
+        }
+    }
+
+    /// The usage; an output that the provider did not report is what was counted.
+    pub(super) fn usage(&self, format: WireFormat, input: Tokens, counted: Tokens) -> Usage {
+        let Some(report) = self.report.filter(Report::has_a_whole) else {
+            return Usage::absent();
+        };
+        let fallback = Fallback { input: input.get(), output: counted.get() };
+        let mut usage = report.usage(format, fallback);
+        if self.standing == Standing::Final || self.standing == Standing::Running && self.ended {
+            return usage;
+        }
+        let unseen = counted.get().saturating_sub(usage.total_output().get());
+        usage.output = usage.output.saturating_add(Tokens::saturating(unseen));
+        usage.quality = Quality::Estimated;
+        usage
+    }
+
+    fn report(&mut self, format: WireFormat, report: Report, standing: Standing) {
+        // Anthropic's later events repeat only what changed; the others send the whole object again.
+        self.report = Some(match self.report {
+            Some(earlier) if format == WireFormat::AnthropicMessages => earlier.or_newer(&report),
+            _ => report,
+        });
+        self.standing = standing;
+    }
+}
+
+impl Payload {
+    fn read(text: &[u8]) -> Result<Self, Fault> {
+        let mut payload = Self::default();
+        let mut cursor = Cursor::new(text);
+        cursor.object(|cursor, key| payload.member(cursor, key))?;
+        cursor.end()?;
+        Ok(payload)
+    }
+
+    fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Fault> {
+        let first = cursor.peek()?;
+        match (key.raw(), first) {
+            (b"usage", b'{') => self.outer = Some(Report::read(cursor)?),
+            (b"response" | b"message", b'{') => cursor.object(|cursor, key| match key.raw() {
+                b"usage" if cursor.peek()? == b'{' => {
+                    self.inner = Some(Report::read(cursor)?);
+                    Ok(())
+                }
+                _ => cursor.skip(),
+            })?,
+            (b"type", b'"') => self.kind = Kind::of(cursor.string()?),
+            (b"error", _) => {
+                self.error = first != b'n';
+                cursor.skip()?;
+            }
+            (b"choices", b'[') => cursor.array(|cursor| {
+                self.has_choices = true;
+                cursor.skip()
+            })?,
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    }
+
+    fn standing(&self, format: WireFormat) -> Standing {
+        match format {
+            WireFormat::OpenAiChat if self.has_choices => Standing::Running,
+            WireFormat::OpenAiResponses if self.kind == Kind::Other => Standing::Running,
+            WireFormat::AnthropicMessages if self.outer.is_none() => Standing::Early,
+            _ => Standing::Final,
+        }
+    }
+}
+
+impl Kind {
+    fn of(name: Text<'_>) -> Self {
+        match name.raw() {
+            b"error" => Self::Error,
+            b"message_stop" | b"response.completed" | b"response.incomplete" => Self::End,
+            b"response.failed" => Self::FailedEnd,
+            _ => Self::Other,
+        }
+    }
+}

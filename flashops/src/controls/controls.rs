@@ -1,0 +1,142 @@
+use std::fmt;
+use std::sync::Arc;
+
+use flashops_core::budget::{Budget, RateLimiter};
+use flashops_core::clock::{Clock, CoarseClock};
+use flashops_core::config::{Config, Dialect, HeaderFamilies, Options, RouteConfig};
+use flashops_core::limit::RoutePatterns;
+use flashops_core::record::{Recorder, Tally, TokenThreshold};
+use flashops_core::store::MemoryStore;
+use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
+use flashops_tower::inspect::WireFormat;
+use flashops_tower::rate_limit::RateLimitLayer;
+use flashops_tower::reject::headers::{Family, Headers};
+use flashops_tower::reject::{self, DefaultReject};
+
+use super::ControlsLayer;
+use super::identify::ConfiguredCallers;
+
+/// The paths that are neither counted nor identified: health checks.
+pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health", "/api/v1/health/**"];
+
+/// The controls of one configuration, with accounts in memory. See the [module docs](super).
+pub struct Controls<C: Clock = CoarseClock> {
+    budget: Budget<MemoryStore<C>>,
+    tally: Arc<Tally>,
+    layer: ControlsLayer<C>,
+}
+
+impl Controls {
+    /// The controls of a configuration.
+    pub fn new(config: &Config) -> Self {
+        Self::with(config, CoarseClock::new(), ())
+    }
+}
+
+impl<C: Clock> Controls<C> {
+    /// The controls of a configuration, with a clock, and with a recorder beside the [`Tally`].
+    pub fn with(config: &Config, clock: C, recorder: impl Recorder) -> Self {
+        let options = config.options();
+        let store = MemoryStore::with_bounds(Arc::new(config.policy().clone()), clock, options.bounds);
+        let store = Arc::new(store);
+        let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
+            .expect("a configuration has checked its threshold");
+        let tally = Arc::new(Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS));
+        let recorder = (Arc::clone(&tally), recorder);
+        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), recorder);
+        let layer = stack(config, &budget, RateLimiter::with_store(store));
+        Self { budget, tally, layer }
+    }
+
+    /// The budget: for extractors, and for work that no layer sees.
+    pub const fn budget(&self) -> &Budget<MemoryStore<C>> {
+        &self.budget
+    }
+
+    /// What was used, by whom.
+    pub const fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// The layers.
+    pub fn layer(&self) -> ControlsLayer<C> {
+        self.layer.clone()
+    }
+}
+
+impl<C: Clock> fmt::Debug for Controls<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controls").field("tally", &self.tally).finish_non_exhaustive()
+    }
+}
+
+fn stack<C: Clock>(
+    config: &Config,
+    budget: &Budget<MemoryStore<C>>,
+    limiter: RateLimiter<MemoryStore<C>>,
+) -> ControlsLayer<C> {
+    let options = config.options();
+    let identify = ConfiguredCallers::new(config.callers().clone(), options.anonymous);
+    let routes = model_routes(config.routes());
+    let unit = budget.prices().unit();
+    let reject = DefaultReject::new().with_max_wait(options.max_wait).with_spent_status(spent_status(options));
+    let reject = reject.with_cost_unit(unit);
+    let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
+    let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
+    let rate_limit = RateLimitLayer::new(limiter, identify.clone())
+        .with_model_routes(routes.clone())
+        .with_exempt(exempt)
+        .with_headers(headers.clone())
+        .with_reject(reject.clone());
+    let token_budget = TokenBudgetLayer::new(budget.clone(), identify)
+        .with_routes(routes)
+        .with_headers(headers)
+        .with_reject(reject)
+        .with_stored_content(options.stored_content)
+        .with_inspect_bytes(options.inspect_bytes);
+    ControlsLayer::new(rate_limit, token_budget)
+}
+
+/// The routes of the configuration, then the standard ones.
+fn model_routes(configured: &[RouteConfig]) -> Vec<ModelRoute> {
+    configured.iter().map(model_route).chain(ModelRoute::standard()).collect()
+}
+
+fn model_route(route: &RouteConfig) -> ModelRoute {
+    let format = WireFormat::from_path(route.path()).unwrap_or(match route.dialect() {
+        Some(Dialect::Anthropic) => WireFormat::AnthropicMessages,
+        Some(Dialect::OpenAi | Dialect::Problem) | None => WireFormat::OpenAiChat,
+    });
+    let mut model_route = ModelRoute::new(route.path(), format).expect("a configuration has checked its paths");
+    if let Some(dialect) = route.dialect() {
+        model_route = model_route.with_dialect(match dialect {
+            Dialect::Anthropic => reject::Dialect::Anthropic,
+            Dialect::OpenAi => reject::Dialect::OpenAi,
+            Dialect::Problem => reject::Dialect::Problem,
+        });
+    }
+    if let Some(most) = route.max_output() {
+        model_route = model_route.with_max_output(most, route.on_over());
+    }
+    match route.default_model() {
+        Some(model) => model_route.with_default_model(model),
+        None => model_route,
+    }
+}
+
+fn families(chosen: HeaderFamilies) -> impl Iterator<Item = Family> {
+    let families = [
+        (chosen.ietf, Family::Ietf),
+        (chosen.legacy, Family::Legacy),
+        (chosen.openai, Family::OpenAi),
+        (chosen.anthropic, Family::Anthropic),
+    ];
+    families.into_iter().filter_map(|(wanted, family)| wanted.then_some(family))
+}
+
+fn spent_status(options: &Options) -> reject::SpentStatus {
+    match options.spent_status {
+        flashops_core::config::SpentStatus::TooManyRequests => reject::SpentStatus::TooManyRequests,
+        flashops_core::config::SpentStatus::PaymentRequired => reject::SpentStatus::PaymentRequired,
+    }
+}

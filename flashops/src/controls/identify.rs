@@ -1,0 +1,35 @@
+use std::sync::Arc;
+
+use flashops_core::caller::{Caller, CallerTable};
+use flashops_core::config::Anonymous;
+use flashops_tower::identify::{self, ApiKeys, Identify, IdentifyError};
+use http::request::Parts;
+
+/// The callers of a configuration: one that the application put into the request's extensions, or one by its key.
+#[derive(Clone, Debug)]
+pub struct ConfiguredCallers {
+    callers: Arc<CallerTable>,
+    anonymous: identify::Anonymous,
+}
+
+impl ConfiguredCallers {
+    /// The callers of a table.
+    pub fn new(callers: CallerTable, anonymous: Anonymous) -> Self {
+        let anonymous = match anonymous {
+            Anonymous::ByIp => identify::Anonymous::Admitted,
+            Anonymous::Refuse => identify::Anonymous::Refused,
+        };
+        Self { callers: Arc::new(callers), anonymous }
+    }
+}
+
+impl Identify for ConfiguredCallers {
+    fn identify(&self, parts: &Parts) -> Result<Caller, IdentifyError> {
+        match parts.extensions.get::<Caller>() {
+            Some(caller) => Ok(caller.clone()),
+            None => ApiKeys::new(|key: &str| self.callers.find(key.as_bytes()).cloned())
+                .with_anonymous(self.anonymous)
+                .identify(parts),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use std::any::Any;
+use std::fmt;
+
+use bytes::Bytes;
+use flashops_core::clock::Clock;
+use flashops_core::store::MemoryStore;
+use flashops_tower::budget::{CallFailed, TokenBudget, TokenBudgetLayer};
+use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic};
+use tower_layer::Layer;
+
+use super::identify::ConfiguredCallers;
+use super::outer::Outer;
+
+/// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
+pub struct ControlsLayer<C: Clock> {
+    rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
+    token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
+}
+
+impl<C: Clock> ControlsLayer<C> {
+    pub(super) const fn new(
+        rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
+        token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
+    ) -> Self {
+        Self { rate_limit, token_budget }
+    }
+}
+
+impl<C: Clock> Clone for ControlsLayer<C> {
+    fn clone(&self) -> Self {
+        Self { rate_limit: self.rate_limit.clone(), token_budget: self.token_budget.clone() }
+    }
+}
+
+impl<C: Clock> fmt::Debug for ControlsLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlsLayer").finish_non_exhaustive()
+    }
+}
+
+type Budgeted<S, C> =
+    TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
+
+impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
+    type Service = Outer<RateLimit<Budgeted<S, C>, MemoryStore<C>, ConfiguredCallers>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
+        Outer::new(self.rate_limit.layer(self.token_budget.layer(caught)))
+    }
+}
+
+/// An extension of responses: the service panicked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panicked;
+
+/// Marks the response of a panic; [`Outer`] writes its body in the dialect of the route.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkPanic;
+
+impl ResponseForPanic for MarkPanic {
+    type ResponseBody = Full<Bytes>;
+
+    fn response_for_panic(&mut self, _: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response.extensions_mut().insert(CallFailed);
+        response.extensions_mut().insert(Panicked);
+        response
+    }
+}

@@ -1,0 +1,67 @@
+//! All controls of a configuration, stacked in the right order.
+//!
+//! ```
+//! use flashops::Controls;
+//! use flashops::core::config::{Config, NoSources};
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::from_toml(
+//!     r#"
+//!     [[caller]]
+//!     key = "sk-ann"
+//!     user = "ann"
+//!     org = "acme"
+//!
+//!     [[limit]]
+//!     name = "rpm"
+//!     scope = "user"
+//!     resource = "requests"
+//!     amount = 1
+//!     window = "1m"
+//!     routes = ["/**"]
+//!     "#,
+//!     &NoSources,
+//! )?;
+//! let controls = Controls::new(&config);
+//! let service = ServiceBuilder::new().layer(controls.layer()).service(service_fn(|_request| async {
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("hello"))))
+//! }));
+//!
+//! let ask = || Request::get("/pets").header("x-api-key", "sk-ann").body(Full::<Bytes>::default()).unwrap();
+//! let response = service.clone().oneshot(ask()).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//! assert!(response.headers().contains_key("x-request-id"));
+//! assert_eq!(service.oneshot(ask()).await?.status(), StatusCode::TOO_MANY_REQUESTS);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! From the outside in:
+//!
+//! 1. the identity of the request, `x-request-id`, taken from the client if it is well-formed, and on every response;
+//! 2. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 3. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 4. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 5. your service.
+//!
+//! Edge cases: authentication of your own goes outside of this, and puts a
+//! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. CORS goes outside too, so that preflights are not counted.
+//! The request that your service gets has another body type, and so has the response; the response body is boxed, once.
+//!
+//! What this module does not do: time out, compress, or serve. tower-http and your server do.
+
+#[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
+mod controls;
+mod identify;
+mod layer;
+mod outer;
+
+pub use controls::{Controls, EXEMPT_PATHS};
+pub use identify::ConfiguredCallers;
+pub use layer::ControlsLayer;
+pub use outer::{Body, Outer, ResponseFuture};

@@ -1,0 +1,60 @@
+//! The chores of this repository, as `cargo xtask COMMAND`.
+
+use std::process::ExitCode;
+
+mod failure;
+mod tree;
+mod cargo;
+mod tally;
+mod steps;
+mod tidy;
+mod test;
+mod fuzz;
+mod deny;
+mod ci;
+
+use failure::Failure;
+use steps::Steps;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test            tidy, all tests with doctests, the tests of core without overflow checks, the loom tests
+  ci              formatting, clippy, documentation, test, the fuzz targets for a moment: what .ci/run runs
+  tidy            the house rules that no other tool checks
+  fuzz [SECONDS]  each fuzz target for so long (60 unless said), on stable Rust
+  deny            licences, sources, advisories and duplicates of the dependencies, by cargo-deny";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    match words {
+        ["test"] => test::run(&mut steps)?,
+        ["ci"] => ci::run(&mut steps)?,
+        ["tidy"] => return tidy::run(),
+        ["fuzz"] => return fuzz::run(&mut steps, fuzz::Effort::default()),
+        ["fuzz", seconds] => {
+            let seconds = seconds.parse().map_err(|_| Failure::new("fuzz takes a number of seconds"))?;
+            return fuzz::run(&mut steps, fuzz::Effort::Seconds(seconds));
+        }
+        ["deny"] => return deny::run(&mut steps),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        _ => return Err(Failure::new(format!("{words:?} is not a command\n\n{USAGE}"))),
+    }
+    steps.close();
+    Ok(())
+}
