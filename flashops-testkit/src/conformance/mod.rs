@@ -135,6 +135,7 @@ cases! { ($)
     83 admit::a_request_that_is_given_back_makes_room
     84 admit::a_request_is_given_back_in_its_own_window_only
     85 admit::requests_of_both_commands_count_together
+    86 admit::a_flood_of_new_keys_frees_nobody_who_is_blocked
     90 calendar::a_new_day_begins_at_zero_and_takes_over_no_unused_budget
     91 calendar::debt_is_taken_over_in_full
     92 calendar::debt_is_not_taken_over

@@ -400,6 +400,7 @@ impl<C: Clock> MemoryStore<C> {
         for key in scopes.iter() {
             let Some(table) = self.table(key, limits) else { continue };
             let mut locked = table.lock(key.fingerprint(), now);
+            locked.look_for_place();
             match locked.account() {
                 Some(account) => account.standings(&table.layout, limits, now, |standing| found.push(standing)),
                 None => {

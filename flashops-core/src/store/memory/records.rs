@@ -227,3 +227,42 @@ impl Shard {
 fn hash(id: ReservationId) -> u64 {
     (id.bits() >> 64) as u64
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn record(deadline: u64) -> Record {
+        Record {
+            accounts: ArrayVec::new(),
+            limits: LimitSet::EMPTY,
+            held: Amounts::ZERO,
+            checkpoint: Amounts::ZERO,
+            admitted: Moment::default(),
+            deadline: Tick::from_nanos(deadline),
+            expired: None,
+        }
+    }
+
+    #[test]
+    fn the_queue_of_deadlines_has_every_live_reservation_and_not_many_others() {
+        let mut shard = Shard::default();
+        for n in 0..5_000 {
+            let id = ReservationId::from_bits(n << 64);
+            shard.insert(id, record(1_000_000));
+            assert!(shard.deadlines.iter().any(|Reverse((_, queued))| *queued == id.bits()));
+            shard.close(id, Amounts::ZERO);
+        }
+        assert!(shard.deadlines.len() <= 2 * SETTLED_PER_SHARD + 65);
+        let id = ReservationId::from_bits(7_000 << 64);
+        shard.insert(id, record(1));
+        for later in 2..5_000 {
+            if let Some(State::Live(record)) = shard.state(id) {
+                record.deadline = Tick::from_nanos(later);
+            }
+            shard.postpone(id, Tick::from_nanos(later));
+            assert!(shard.deadlines.iter().any(|Reverse(entry)| *entry == (Tick::from_nanos(later), id.bits())));
+        }
+        assert!(shard.deadlines.len() <= 2 * SETTLED_PER_SHARD + 67);
+    }
+}
