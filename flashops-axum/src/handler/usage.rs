@@ -66,10 +66,8 @@ pub async fn usage<T: Store>(
     sees_all: Option<Extension<SeesAll>>,
     query: Result<Query<UsageQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let window = match query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h"))) {
-        Ok(Some(window)) => window,
-        Ok(None) | Err(_) => return bad_window(),
-    };
+    let asked = query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h")));
+    let Ok(Some(window)) = asked else { return bad_window() };
     let now = report.budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));

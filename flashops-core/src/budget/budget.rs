@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use crate::estimate::Estimate;
 use crate::key::{Key, Scope, Scopes};
 use crate::limit::{Denied, LimitSet, Policy, Resource, UnknownModel};
-use crate::price::{Price, PriceBook};
+use crate::price::{Model, Price, PriceBook};
 use crate::record::{CallInfo, Event, Recorder};
-use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Store, StoreError};
+use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Standings, Store, StoreError};
 use crate::units::{Amounts, Cost};
 
 /// Budgets of tokens and money, and everything else that one request of a model is held to. Clones share it.
@@ -106,7 +106,7 @@ impl<C: Clock> Budget<MemoryStore<C>> {
         let id = ReservationId::random();
         let lifetime = self.policy().switches().max_lifetime;
         let command = Reserve { id, scopes, limits, hold, checkpoint, lifetime, report: false };
-        match self.store().reserve_now(&command) {
+        match self.store().hold_now(&command, &mut Standings::new()) {
             Ok(Ok(_)) => Ok(Reservation::new(Arc::clone(self.store()), id, hold, checkpoint)),
             Ok(Err(refused)) => Err(refused_to_begin(refused)),
             Err(error) => Err(BeginError::Store(error)),
@@ -178,7 +178,7 @@ impl<S: Store> Budget<S> {
         let input_cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, Default::default()));
         let checkpoint = Amounts { output: Default::default(), cost: input_cost, ..hold };
         let lifetime = self.policy().switches().max_lifetime;
-        let provider = self.prices().model(&info.model).map(|model| model.provider());
+        let provider = self.prices().model(&info.model).map(Model::provider);
         let scopes = self.scopes(&info, provider);
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);

@@ -88,6 +88,7 @@ impl<C: Count> Head<C> {
     }
 
     /// Moves on to a later bucket, dropping what leaves the window.
+    #[cold]
     fn advance<'s>(&mut self, bucket: u64, slots: impl FnOnce(bool) -> &'s mut [C])
     where
         C: 's,
@@ -169,32 +170,36 @@ fn slot(bucket: u64) -> usize {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ring {
     head: Head<u64>,
-    slots: Vec<u64>,
+    /// Made when the first bucket is over.
+    slots: Option<Box<[u64; SLOTS]>>,
 }
 
 impl Ring {
+    #[inline]
     pub(crate) fn used(&mut self, span: RingSpan, now: Tick) -> u64 {
         let slots = &mut self.slots;
         self.head.used(span, now, |wanted| {
-            if wanted && slots.is_empty() {
-                *slots = vec![0; SLOTS];
+            if wanted && slots.is_none() {
+                *slots = Some(Box::new([0; SLOTS]));
             }
-            slots
+            slots.as_deref_mut().map_or(&mut [][..], |slots| slots)
         })
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, span: RingSpan, amount: u64, now: Tick) {
         self.used(span, now);
         self.head.add(amount);
     }
 
     pub(crate) fn remove(&mut self, span: RingSpan, amount: u64, at: Tick) {
-        self.head.remove(span, amount, at, &mut self.slots);
+        let slots = self.slots.as_deref_mut().map_or(&mut [][..], |slots| slots);
+        self.head.remove(span, amount, at, slots);
     }
 
     pub(crate) fn down_to(&mut self, span: RingSpan, room: u64, now: Tick) -> Tick {
         self.used(span, now);
-        self.head.down_to(span, room, now, &self.slots)
+        self.head.down_to(span, room, now, self.slots.as_deref().map_or(&[][..], |slots| slots))
     }
 }
 

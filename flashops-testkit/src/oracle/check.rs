@@ -214,7 +214,7 @@ impl<H: Harness> Run<'_, H> {
         limits
     }
 
-    async fn reserve_again(&mut self, which: usize) -> TestCaseResult {
+    async fn reserve_again(&self, which: usize) -> TestCaseResult {
         let id = self.id(which);
         let who = Who { user: 0, org: 0 };
         let Some(state) = self.model.states.get(&id.bits()).cloned() else { return Ok(()) };

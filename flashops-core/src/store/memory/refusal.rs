@@ -45,7 +45,7 @@ impl RefusalSlot {
         let violated = self.violated.load(Ordering::Relaxed);
         let numbers = self.numbers.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
-        let unchanged = version % 2 == 0 && self.version.load(Ordering::Relaxed) == version;
+        let unchanged = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
         let same_amount = numbers >> 8 & 0xFF_FFFF == asked;
         if !(unchanged && same_key && same_set && same_amount) || now.nanos() >= until {
             return None;
