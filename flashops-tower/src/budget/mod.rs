@@ -68,6 +68,7 @@ mod body;
 mod collect;
 mod future;
 mod layer;
+mod metering;
 mod plan;
 mod request_body;
 mod route;
