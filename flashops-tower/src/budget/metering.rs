@@ -17,6 +17,8 @@ pub(super) struct Metering<T: Store> {
     /// `None` where nobody knows how to read the body.
     meter: Option<Meter>,
     hide: Option<HideUsage>,
+    /// Output is counted while it comes.
+    is_stream: bool,
     /// How the call ends if the body is complete.
     ending: Ending,
     /// Bytes of the inner body so far.
@@ -36,8 +38,9 @@ struct Waiting {
 impl<T: Store> Metering<T> {
     pub(super) fn new(call: Call<T>, format: WireFormat, kind: Option<BodyKind>, hides: bool, ending: Ending) -> Self {
         let meter = kind.map(|kind| Meter::new(format, kind));
+        let is_stream = kind == Some(BodyKind::Sse);
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), format, meter, hide, ending, seen: 0, ended: false, next }
+        Self { call: Some(call), format, meter, hide, is_stream, ending, seen: 0, ended: false, next }
     }
 
     /// Whether an event may be taken out of the body.
@@ -76,6 +79,9 @@ impl<T: Store> Metering<T> {
         self.seen = self.seen.saturating_add(data.len() as u64);
         if let Some(meter) = &mut self.meter {
             meter.push(&data);
+            if let (Some(call), true) = (&mut self.call, self.is_stream) {
+                call.progress(Usage::estimated(Tokens::ZERO, meter.counted_output()));
+            }
         }
         match &mut self.hide {
             None => self.next.data = Some(data),
