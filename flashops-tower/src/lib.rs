@@ -9,3 +9,4 @@ pub mod identify;
 pub mod reject;
 
 mod json;
+mod path;
