@@ -1,6 +1,8 @@
 //! What the tests of the layers share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod faulty;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
