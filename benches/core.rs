@@ -3,13 +3,17 @@
 
 mod child;
 
+use std::time::Instant;
+
+use flashops_benches::accuracy::{self, Traffic};
 use flashops_benches::keys::Keys;
 use flashops_benches::measure::{Contestant, Figures, median, race};
-use flashops_benches::ours::{self, Callers, Limiter, Purse};
+use flashops_benches::ours::{self, Callers, Case, Limiter, Purse};
 use flashops_benches::peers::{self, Governor, Limitador};
 use flashops_benches::process;
 use flashops_benches::table::{Options, Row, Target, verdict};
 use flashops_core::clock::{Clock, CoarseClock, SystemClock};
+use flashops_core::limit::Algorithm;
 
 const COARSE: &str = "ours, coarse clock";
 const SYSTEM: &str = "ours, system clock";
@@ -39,10 +43,13 @@ impl Bench {
         self.admitted("check, one hot key", &one, Target::Ratio { one: 0.6, two: 1.0 });
         self.refused("refused check, one hot key", &one, Target::Ratio { one: 0.5, two: 0.5 });
         self.reserve_one("reserve and settle, one scope, one limit", &many);
-        let name = "reserve and settle, requests, tokens and cost";
-        self.reserve(name, &many, 350.0, &Callers::Users, (Purse::user, Purse::user));
-        let name = "reserve and settle, three scopes, five limits";
-        self.reserve(name, &many, 1_000.0, &Callers::fleet(), (Purse::fleet, Purse::fleet));
+        let [three, five] = [(Case::User, 350.0), (Case::Fleet, 1_000.0)];
+        self.reserve("reserve and settle, requests, tokens and cost", &many, three);
+        self.reserve("reserve and settle, three scopes, five limits", &many, five);
+        let few = Keys::new(1_000);
+        self.reserve("reserve and settle, requests, tokens and cost, 1,000 keys", &few, three);
+        self.reserve("reserve and settle, three scopes, five limits, 1,000 keys", &few, five);
+        self.accuracy();
         if !self.options.smoke {
             self.first_sight();
             self.memory();
@@ -63,15 +70,27 @@ impl Bench {
         }
     }
 
+    /// Shows every key to all sides, again and again for longer than a bucket of a minute, so that what an account
+    /// allocates when it has lived that long is there.
+    fn warm(&self, keys: &Keys, mut see: impl FnMut(usize, &String)) {
+        let start = Instant::now();
+        loop {
+            keys.iter().enumerate().for_each(|(place, text)| see(place, text));
+            if self.options.smoke || start.elapsed() > 2 * ours::BUCKET {
+                return;
+            }
+        }
+    }
+
     fn admitted(&mut self, name: &str, keys: &Keys, target: Target) {
         if !self.options.wants(name) {
             return;
         }
         let (coarse, system) = (ours::admitting(CoarseClock::new()), ours::admitting(SystemClock));
         let governor = peers::admitting();
-        for text in keys.iter() {
+        self.warm(keys, |_, text| {
             assert!(ours::check(&coarse, text) && ours::check(&system, text) && governor.check_key(text).is_ok());
-        }
+        });
         let all = [
             check(COARSE, keys, &coarse, true),
             check(SYSTEM, keys, &system, true),
@@ -103,18 +122,20 @@ impl Bench {
         if !self.options.wants(name) {
             return;
         }
-        let (coarse, system) = (Purse::tokens(CoarseClock::new()), Purse::tokens(SystemClock));
-        let (limitador, callers) = (Limitador::new(), &Callers::Users);
-        for text in keys.iter() {
-            coarse.reserve_and_settle(&callers.scopes(text, 0));
-            system.reserve_and_settle(&callers.scopes(text, 0));
+        let (coarse, system) = (Purse::new(Case::Tokens, CoarseClock::new()), Purse::new(Case::Tokens, SystemClock));
+        let (limitador, callers) = (Limitador::new(), Case::Tokens.callers());
+        let callers = &callers;
+        self.warm(keys, |place, text| {
+            coarse.reserve_and_settle(&callers.scopes(text, place));
+            system.reserve_and_settle(&callers.scopes(text, place));
             limitador.reserve_and_commit(text, 1);
-        }
+        });
         let limitador = &limitador;
         let commit = |name, contexts| {
             Contestant::new(name, move |worker, operations| {
                 keys.draw(worker, operations, |_, text| limitador.reserve_and_commit(text, contexts));
             })
+            .with_warm_up(keys.len())
         };
         let all = [
             settle(COARSE, keys, &coarse, callers),
@@ -125,23 +146,17 @@ impl Bench {
         self.row(name, Target::Ratio { one: 0.02, two: 0.02 }, &all, 2);
     }
 
-    fn reserve(
-        &mut self,
-        name: &str,
-        keys: &Keys,
-        most: f64,
-        callers: &Callers,
-        (coarse, system): (fn(CoarseClock) -> Purse<CoarseClock>, fn(SystemClock) -> Purse<SystemClock>),
-    ) {
+    fn reserve(&mut self, name: &str, keys: &Keys, (case, most): (Case, f64)) {
         if !self.options.wants(name) {
             return;
         }
-        let (coarse, system) = (coarse(CoarseClock::new()), system(SystemClock));
-        for (place, text) in keys.iter().enumerate() {
+        let (coarse, system) = (Purse::new(case, CoarseClock::new()), Purse::new(case, SystemClock));
+        let callers = case.callers();
+        self.warm(keys, |place, text| {
             coarse.reserve_and_settle(&callers.scopes(text, place));
             system.reserve_and_settle(&callers.scopes(text, place));
-        }
-        let all = [settle(COARSE, keys, &coarse, callers), settle(SYSTEM, keys, &system, callers)];
+        });
+        let all = [settle(COARSE, keys, &coarse, &callers), settle(SYSTEM, keys, &system, &callers)];
         self.row(name, Target::Nanos(most), &all, 2);
     }
 
@@ -183,6 +198,28 @@ impl Bench {
         self.judge(name, met);
     }
 
+    /// Of each window: the most in any minute, and what it admits as a share of an exact log.
+    fn accuracy(&mut self) {
+        if !self.options.wants("accuracy") {
+            return;
+        }
+        let arrivals = if self.options.full { 400_000 } else { 20_000 };
+        let requests = Traffic::REQUESTS.iter().flat_map(|traffic| [(50, traffic), (100, traffic)]);
+        let tokens = Traffic::TOKENS.iter().map(|traffic| (100_000, traffic));
+        println!("accuracy: the most in any window, what is admitted as a share of an exact log");
+        println!("    {:<34}{:>16}{:>18}{:>18}", "", "ring (default)", "two counters", "gcra");
+        for (limit, traffic) in requests.chain(tokens) {
+            let verdicts = [Algorithm::Ring, Algorithm::Approximate, Algorithm::Gcra]
+                .map(|algorithm| accuracy::judge(algorithm, limit, traffic, arrivals));
+            let figures = verdicts.map(|it| format!("{:.2} × {:>6.1} %", it.most, 100.0 * it.share));
+            println!("    {:<26}{limit:>8}{:>16}{:>18}{:>18}", traffic.name, figures[0], figures[1], figures[2]);
+            let least = if limit <= 64 { 1.0 } else { 0.97 };
+            let met = verdicts[0].most <= 1.0 && verdicts[0].share >= least;
+            self.judge(&format!("accuracy, {limit}, {}", traffic.name), met);
+        }
+        println!();
+    }
+
     fn memory(&mut self) {
         let per_key = |side: &str, fill: &str| process::child(&[child::MEMORY, side, fill])[0];
         if self.options.wants("memory") {
@@ -212,12 +249,14 @@ fn check<'a, C: Clock>(name: &'static str, keys: &'a Keys, limiter: &'a Limiter<
     Contestant::new(name, move |worker, operations| {
         keys.draw(worker, operations, |_, text| assert_eq!(ours::check(limiter, text), admitted));
     })
+    .with_warm_up(keys.len())
 }
 
 fn check_governor<'a>(keys: &'a Keys, limiter: &'a Governor, admitted: bool) -> Contestant<'a> {
     Contestant::new(GOVERNOR, move |worker, operations| {
         keys.draw(worker, operations, |_, text| assert_eq!(limiter.check_key(text).is_ok(), admitted));
     })
+    .with_warm_up(keys.len())
 }
 
 fn settle<'a, C: Clock>(
@@ -229,4 +268,5 @@ fn settle<'a, C: Clock>(
     Contestant::new(name, move |worker, operations| {
         keys.draw(worker, operations, |place, text| purse.reserve_and_settle(&callers.scopes(text, place)));
     })
+    .with_warm_up(keys.len())
 }

@@ -6,7 +6,8 @@
 //! assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
 //! ```
 //!
-//! All contestants of a row take turns, batch by batch, so that a slow second of a shared machine slows all of them.
+//! All contestants of a row take turns, run by run, so that a slow second of a shared machine spoils one run, and
+//! ratios are taken within a run.
 //! Threads are pinned and start at a barrier; a figure is a thread's own wall time over its own operations, less the
 //! time for which the kernel says that other programs had its processor; the median over the batches of a run, and then
 //! the median over the runs. Time blocked on a lock counts.
@@ -69,13 +70,21 @@ type Operation<'a> = Box<dyn Fn(&mut Worker, usize) + Sync + 'a>;
 /// Something to be timed: a name, and a function that does so many operations.
 pub struct Contestant<'a> {
     name: &'static str,
+    warm_up: usize,
     operation: Operation<'a>,
 }
 
 impl<'a> Contestant<'a> {
     /// A contestant.
     pub fn new(name: &'static str, operation: impl Fn(&mut Worker, usize) + Sync + 'a) -> Self {
-        Self { name, operation: Box::new(operation) }
+        Self { name, warm_up: 64, operation: Box::new(operation) }
+    }
+
+    /// How many operations bring its memory back into the caches after somebody else's turn.
+    #[must_use]
+    pub const fn with_warm_up(mut self, operations: usize) -> Self {
+        self.warm_up = operations;
+        self
     }
 
     /// Its name.
@@ -154,19 +163,17 @@ pub fn race(contestants: &[Contestant<'_>], plan: &Plan) -> Vec<Figures> {
     let sizes: Vec<[usize; 2]> =
         contestants.iter().map(|one| [1, 2].map(|threads| one.operations(threads, plan.batch))).collect();
     let mut figures = vec![Figures::default(); contestants.len()];
-    for _ in 0..plan.runs {
-        let mut batches = vec![[const { Vec::new() }; 2]; contestants.len()];
-        for turn in 0..plan.batches {
-            for (index, contestant) in contestants.iter().enumerate() {
-                for threads in [1, 2] {
-                    let nanos = contestant.batch(threads, turn % 2, sizes[index][threads - 1]);
-                    batches[index][threads - 1].push(nanos);
-                }
+    for run in 0..plan.runs {
+        for turn in 0..contestants.len() {
+            // Every other run the other way round, so that nobody always comes after the same one.
+            let index = if run % 2 == 0 { turn } else { contestants.len() - 1 - turn };
+            contestants[index].batch(1, 0, contestants[index].warm_up);
+            for threads in [1, 2] {
+                let batch = |turn: usize| contestants[index].batch(threads, turn % 2, sizes[index][threads - 1]);
+                let nanos = median((0..plan.batches).map(batch).collect());
+                let Figures { one, two } = &mut figures[index];
+                if threads == 1 { one } else { two }.0.push(nanos);
             }
-        }
-        for (figures, [one, two]) in figures.iter_mut().zip(batches) {
-            figures.one.0.push(median(one));
-            figures.two.0.push(median(two));
         }
     }
     figures

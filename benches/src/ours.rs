@@ -25,6 +25,8 @@ use flashops_core::units::{Amounts, Cost, MAX_AMOUNT, Tokens};
 
 /// A minute.
 pub const MINUTE: Duration = Duration::from_secs(60);
+/// How long a bucket of a minute is: a fortieth.
+pub const BUCKET: Duration = Duration::from_millis(1_540);
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -71,43 +73,51 @@ pub struct Purse<C: Clock> {
     limits: LimitSet,
 }
 
+/// Which limits a purse has.
+#[derive(Clone, Copy, Debug)]
+pub enum Case {
+    /// One scope, one limit: tokens of a user in a minute.
+    Tokens,
+    /// One scope: requests, tokens and cost of a user.
+    User,
+    /// Three scopes, five limits: user, organisation and model.
+    Fleet,
+}
+
+impl Case {
+    fn limits(self) -> Vec<Limit> {
+        match self {
+            Self::Tokens => vec![limit("tpm", Scope::User, Resource::Tokens, MAX_AMOUNT, MINUTE)],
+            Self::User => vec![
+                limit("rpm", Scope::User, Resource::Requests, MAX_AMOUNT, MINUTE),
+                limit("tpm", Scope::User, Resource::Tokens, MAX_AMOUNT, MINUTE),
+                limit("cost", Scope::User, Resource::Cost, MAX_AMOUNT, DAY),
+            ],
+            Self::Fleet => vec![
+                limit("user-rpm", Scope::User, Resource::Requests, MAX_AMOUNT, MINUTE),
+                limit("user-tpm", Scope::User, Resource::Tokens, MAX_AMOUNT, MINUTE),
+                limit("org-tph", Scope::Org, Resource::Tokens, MAX_AMOUNT, HOUR),
+                limit("org-cost", Scope::Org, Resource::Cost, MAX_AMOUNT, DAY),
+                limit("model-tpm", Scope::Model, Resource::Tokens, MAX_AMOUNT, MINUTE),
+            ],
+        }
+    }
+
+    /// The keys that its calls have.
+    pub fn callers(self) -> Callers {
+        match self {
+            Self::Tokens | Self::User => Callers::Users,
+            Self::Fleet => Callers::fleet(),
+        }
+    }
+}
+
 impl<C: Clock> Purse<C> {
-    fn new(limits: Vec<Limit>, clock: C) -> Self {
-        let budget = Budget::in_memory(policy(limits), clock);
+    /// A purse with nothing used.
+    pub fn new(case: Case, clock: C) -> Self {
+        let budget = Budget::in_memory(policy(case.limits()), clock);
         let limits = budget.policy().select(|_| true);
         Self { budget, limits }
-    }
-
-    /// One scope, one limit: tokens of a user in a minute.
-    pub fn tokens(clock: C) -> Self {
-        Self::new(vec![limit("tpm", Scope::User, Resource::Tokens, MAX_AMOUNT, MINUTE)], clock)
-    }
-
-    /// One scope: requests, tokens and cost of a user.
-    pub fn user(clock: C) -> Self {
-        let limits = vec![
-            limit("rpm", Scope::User, Resource::Requests, MAX_AMOUNT, MINUTE),
-            limit("tpm", Scope::User, Resource::Tokens, MAX_AMOUNT, MINUTE),
-            limit("cost", Scope::User, Resource::Cost, MAX_AMOUNT, DAY),
-        ];
-        Self::new(limits, clock)
-    }
-
-    /// Three scopes, five limits: user, organisation and model.
-    pub fn fleet(clock: C) -> Self {
-        let limits = vec![
-            limit("user-rpm", Scope::User, Resource::Requests, MAX_AMOUNT, MINUTE),
-            limit("user-tpm", Scope::User, Resource::Tokens, MAX_AMOUNT, MINUTE),
-            limit("org-tph", Scope::Org, Resource::Tokens, MAX_AMOUNT, HOUR),
-            limit("org-cost", Scope::Org, Resource::Cost, MAX_AMOUNT, DAY),
-            limit("model-tpm", Scope::Model, Resource::Tokens, MAX_AMOUNT, MINUTE),
-        ];
-        Self::new(limits, clock)
-    }
-
-    /// The store.
-    pub fn store(&self) -> &MemoryStore<C> {
-        self.budget.store()
     }
 
     /// Reserves 500 tokens and settles 230.
@@ -149,7 +159,7 @@ pub enum Callers {
 
 impl Callers {
     /// Users in organisations that call models.
-    pub fn fleet() -> Self {
+    fn fleet() -> Self {
         let names = |kind: &str, count: usize| (0..count).map(|n| format!("{kind}-{n}")).collect();
         Self::Fleet { orgs: names("org", 1_000), models: names("model", 8) }
     }
