@@ -356,3 +356,13 @@ fn a_refusal_that_is_repeated_knows_of_what_was_admitted_since() {
     let again = at.admit("ann", 5).unwrap_err();
     assert_eq!((again.remaining, again.retry), (0, Retry::After(Duration::from_secs(59))));
 }
+
+#[test]
+fn a_key_that_shares_an_account_sees_how_that_one_stands() {
+    let mut bounds = Bounds::default();
+    bounds.max_keys = 16;
+    let at = Fixture::with(vec![sliding("rpm", Resource::Requests, 3)], Switches::default(), bounds);
+    let refused = (0..500).map(|i| format!("u{i}")).find(|user| at.admit(user, 1).is_err()).unwrap();
+    let standing = at.standing(&refused);
+    assert_eq!((standing.used, standing.remaining()), (3, 0));
+}

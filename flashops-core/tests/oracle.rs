@@ -30,10 +30,9 @@ fn the_store_answers_like_a_model_that_sums_all_events_for_every_question() {
 /// A generator whose requests are nearly all refused, or never late, would prove little.
 fn assert_covers(coverage: &Coverage) {
     println!("{coverage:#?}");
-    let Coverage { steps, admitted, denied, .. } = *coverage;
-    assert!(admitted > steps / 10 && denied > steps / 20);
+    let Coverage { steps, admitted, denied, never, .. } = *coverage;
+    assert!(admitted > steps / 10 && denied > steps / 20 && denied - never > steps / 40);
     let rare = [
-        coverage.never,
         coverage.extended,
         coverage.settled,
         coverage.overrun,
@@ -42,5 +41,5 @@ fn assert_covers(coverage: &Coverage) {
         coverage.crossings,
         coverage.judged,
     ];
-    assert!(rare.iter().all(|&seen| seen > steps / 1_000), "{coverage:?}");
+    assert!(rare.iter().all(|&seen| seen > steps / 200), "{coverage:?}");
 }

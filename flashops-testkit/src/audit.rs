@@ -14,8 +14,8 @@
 //! # Ok::<(), flashops_core::limit::LimitError>(())
 //! ```
 //!
-//! The audit writes down each settlement with its time, for every sliding limit on tokens or cost and for every key, and
-//! recounts the window that ends there. It shares no code with the windows of the library.
+//! The audit writes down each settlement with its time, for every sliding limit on tokens or cost and for every key,
+//! and recounts the window that ends there. It shares no code with the windows of the library.
 //!
 //! Edge cases: a settlement belongs to the instant at which it is recorded, a moment after the store counted it. Usage
 //! above its reservation can honestly exceed an amount; traffic whose provider keeps to the cap cannot.
@@ -30,6 +30,7 @@ use flashops_core::clock::Tick;
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, LimitIndex, Policy, Resource, Window};
 use flashops_core::record::{Event, Recorder, SettledCall};
+use flashops_core::units::Cost;
 
 /// The audit; clones share it. See the [module docs](self).
 #[derive(Clone, Debug)]
@@ -145,7 +146,7 @@ fn used(resource: Resource, settled: &SettledCall<'_>) -> u64 {
         Resource::Tokens => settled.usage.total().get(),
         Resource::InputTokens => settled.usage.total_input().get(),
         Resource::OutputTokens => settled.usage.total_output().get(),
-        Resource::Cost => settled.cost.map_or(0, |cost| cost.get()),
+        Resource::Cost => settled.cost.map_or(0, Cost::get),
         Resource::Requests | Resource::Concurrency => 0,
     }
 }

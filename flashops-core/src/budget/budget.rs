@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::estimate::Estimate;
 use crate::key::{Key, Scope, Scopes};
 use crate::limit::{Denied, LimitSet, Policy, Resource, UnknownModel};
-use crate::price::{Price, PriceBook};
+use crate::price::{Model, Price, PriceBook};
 use crate::record::{CallInfo, Event, Recorder};
 use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Standings, Store, StoreError};
 use crate::units::{Amounts, Cost};
@@ -178,7 +178,7 @@ impl<S: Store> Budget<S> {
         let input_cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, Default::default()));
         let checkpoint = Amounts { output: Default::default(), cost: input_cost, ..hold };
         let lifetime = self.policy().switches().max_lifetime;
-        let provider = self.prices().model(&info.model).map(crate::price::Model::provider);
+        let provider = self.prices().model(&info.model).map(Model::provider);
         let scopes = self.scopes(&info, provider);
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);

@@ -1,5 +1,6 @@
 use flashops_core::key::Scope;
-use flashops_core::limit::{Algorithm, Limit, Resource, Retry, Window};
+use flashops_core::limit::{Algorithm, Limit, Resource, Retry, Switches, Window};
+use flashops_core::store::Bounds;
 
 use super::Harness;
 use super::subject::{MINUTE, SECOND, Subject, lifetime, limit, per_day, per_minute, tokens};
@@ -97,5 +98,20 @@ pub(super) async fn requests_of_both_commands_count_together<H: Harness>(harness
         assert!(at.admit(1).await.is_err());
         assert!(at.reserve(2, tokens(5)).await.is_err());
         assert_eq!(at.sum().await.0, amount);
+    }
+}
+
+pub(super) async fn a_flood_of_new_keys_frees_nobody_who_is_blocked<H: Harness>(harness: &H) {
+    for amount in [3, 100] {
+        let mut bounds = Bounds::default();
+        bounds.max_keys = 50;
+        let limits = vec![per_minute("rpm", Resource::Requests, amount), per_minute("tpm", Resource::Tokens, 100)];
+        let at = Subject::bounded(harness, limits, Switches::default(), bounds).await;
+        at.admit(amount).await.expect("there is room");
+        for i in 0..500 {
+            let user = format!("flood-{i}");
+            let _some_fit = at.admit_for(&[(Scope::User, &user)], 1).await;
+            assert!(at.admit(1).await.is_err(), "after {i} other keys");
+        }
     }
 }

@@ -14,8 +14,8 @@ pub trait Harness {
     /// The store under test.
     type Store: Store;
 
-    /// A new, empty store, which holds at most `max_reservations` reservations if it has such a bound.
-    fn store(&self, policy: Policy, max_reservations: usize) -> impl Future<Output = Arc<Self::Store>>;
+    /// A new, empty store, with these bounds as far as it has any.
+    fn store(&self, policy: Policy, bounds: Bounds) -> impl Future<Output = Arc<Self::Store>>;
 
     /// Lets time pass for all stores of this harness, on the monotonic clock and on the wall clock, which stood at some
     /// midnight UTC when the harness was made.
@@ -68,9 +68,7 @@ impl MemoryHarness {
 impl Harness for MemoryHarness {
     type Store = MemoryStore<ManualClock>;
 
-    async fn store(&self, policy: Policy, max_reservations: usize) -> Arc<Self::Store> {
-        let mut bounds = Bounds::default();
-        bounds.max_reservations = max_reservations;
+    async fn store(&self, policy: Policy, bounds: Bounds) -> Arc<Self::Store> {
         Arc::new(MemoryStore::with_bounds(Arc::new(policy), self.clock.clone(), bounds))
     }
 

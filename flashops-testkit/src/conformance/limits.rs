@@ -1,6 +1,6 @@
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Mode, Resource, Retry, Switches, Window};
-use flashops_core::store::{Refused, Standing, StoreError};
+use flashops_core::store::{Bounds, Refused, Standing, StoreError};
 use flashops_core::units::{Amounts, Cost, Tokens};
 
 use super::Harness;
@@ -135,7 +135,9 @@ pub(super) async fn a_full_store_says_so_and_holds_nothing<H: Harness>(harness: 
         return;
     }
     let limits = vec![per_minute("tpm", Resource::Tokens, 1_000)];
-    let at = Subject::holding(harness, limits, Switches::default(), 3).await;
+    let mut bounds = Bounds::default();
+    bounds.max_reservations = 3;
+    let at = Subject::bounded(harness, limits, Switches::default(), bounds).await;
     for id in 0..3 {
         at.reserve(id, tokens(10)).await.expect("there is room");
     }

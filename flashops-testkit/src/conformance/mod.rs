@@ -16,8 +16,8 @@
 //! [oracle](crate::oracle) compares with a model, on scripts that nobody thought of.
 //!
 //! Edge cases: a case makes its own store, so cases can run at the same time. Waits are whole milliseconds, for stores
-//! that count no finer; [`Harness::resolution`] says how far an answer may be off. A store may apply an expiry late, but
-//! must answer as if it had not.
+//! that count no finer; [`Harness::resolution`] says how far an answer may be off. A store may apply an expiry late,
+//! but must answer as if it had not.
 //!
 //! What this module does not do: test speed, concurrency, memory, or a store that cannot be reached.
 
@@ -135,6 +135,7 @@ cases! { ($)
     83 admit::a_request_that_is_given_back_makes_room
     84 admit::a_request_is_given_back_in_its_own_window_only
     85 admit::requests_of_both_commands_count_together
+    86 admit::a_flood_of_new_keys_frees_nobody_who_is_blocked
     90 calendar::a_new_day_begins_at_zero_and_takes_over_no_unused_budget
     91 calendar::debt_is_taken_over_in_full
     92 calendar::debt_is_not_taken_over

@@ -4,8 +4,8 @@ use std::time::Duration;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Denied, Limit, LimitIndex, LimitSet, Policy, Resource, Retry, Switches, Window};
 use flashops_core::store::{
-    Admit, Admitted, Extend, Extended, GiveBack, Outcome, Receipt, Refused, ReservationId, Reserve, Reserved, Settle,
-    Settled, Standing, Store, StoreError,
+    Admit, Admitted, Bounds, Extend, Extended, GiveBack, Outcome, Receipt, Refused, ReservationId, Reserve, Reserved,
+    Settle, Settled, Standing, Store, StoreError,
 };
 use flashops_core::units::{Amounts, Tokens};
 use flashops_core::window::{Calendar, CalendarUnit};
@@ -19,8 +19,6 @@ pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// More than the longest window of any case, with its last sub-bucket.
 pub(super) const LONG: Duration = Duration::from_secs(3 * 86_400);
-
-const MANY: usize = 1_000;
 
 /// A store under test, and commands with everything filled in that a case is not about.
 #[derive(Debug)]
@@ -38,12 +36,12 @@ impl<'h, H: Harness> Subject<'h, H> {
     }
 
     pub(super) async fn with(harness: &'h H, limits: Vec<Limit>, switches: Switches) -> Self {
-        Self::holding(harness, limits, switches, MANY).await
+        Self::bounded(harness, limits, switches, Bounds::default()).await
     }
 
-    pub(super) async fn holding(harness: &'h H, limits: Vec<Limit>, switches: Switches, most: usize) -> Self {
+    pub(super) async fn bounded(harness: &'h H, limits: Vec<Limit>, switches: Switches, bounds: Bounds) -> Self {
         let policy = Policy::new(limits).expect("the policy of a case is valid").with_switches(switches);
-        Self { harness, store: harness.store(policy, most).await }
+        Self { harness, store: harness.store(policy, bounds).await }
     }
 
     pub(super) async fn advance(&self, by: Duration) {

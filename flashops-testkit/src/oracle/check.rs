@@ -1,19 +1,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flashops_core::clock::{Moment, UnixSeconds};
+use flashops_core::clock::Moment;
 use flashops_core::key::Scopes;
-use flashops_core::limit::{Denied, Limit, LimitSet, Mode, Resource, Retry};
+use flashops_core::limit::{LimitSet, Resource};
 use flashops_core::store::{
-    Admit, Crossings, Extend, Extended, GiveBack, Outcome, Receipt, Refused, ReservationId, Reserve, Settle, Standing,
+    Admit, Bounds, Extend, Extended, GiveBack, Outcome, Receipt, Refused, ReservationId, Reserve, Settle, Standing,
     Store,
 };
 use flashops_core::units::Amounts;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
-use super::account::Counting;
-use super::model::{Account, Model, State};
+use super::model::{Model, State};
 use super::script::{Script, Step, Who};
 use crate::conformance::{Harness, scopes_of};
 
@@ -50,7 +49,7 @@ pub struct Coverage {
 ///
 /// Says where they differ.
 pub async fn check<H: Harness>(harness: &H, script: &Script, coverage: &mut Coverage) -> TestCaseResult {
-    let store = harness.store(script.policy.clone(), 10_000).await;
+    let store = harness.store(script.policy.clone(), Bounds::default()).await;
     let model = Model::new(script.policy.clone(), store.now());
     let mut run = Run { harness, store, model, receipts: Vec::new(), ids: 0, coverage };
     for (number, step) in script.steps.iter().enumerate() {
@@ -77,13 +76,13 @@ struct Counted {
     receipt: Receipt,
 }
 
-struct Run<'a, H: Harness> {
+pub(super) struct Run<'a, H: Harness> {
     harness: &'a H,
     store: Arc<H::Store>,
-    model: Model,
+    pub(super) model: Model,
     receipts: Vec<Counted>,
     ids: u128,
-    coverage: &'a mut Coverage,
+    pub(super) coverage: &'a mut Coverage,
 }
 
 impl<H: Harness> Run<'_, H> {
@@ -129,8 +128,12 @@ impl<H: Harness> Run<'_, H> {
         self.model.policy.request_limits()
     }
 
-    /// An identity that was used, or one that was not.
+    /// An identity that is held or expired, or, each fourth time, any that was used and one that was not.
     fn id(&self, which: usize) -> ReservationId {
+        let live: Vec<u128> = self.model.live_ids().collect();
+        if !which.is_multiple_of(4) && !live.is_empty() {
+            return ReservationId::from_bits(live[which / 4 % live.len()]);
+        }
         let which = u128::try_from(which).expect("a usize fits");
         ReservationId::from_bits(which % (self.ids + 1) + 1)
     }
@@ -146,16 +149,16 @@ impl<H: Harness> Run<'_, H> {
         let answer = self.store.admit(&Admit { scopes: &scopes, limits, requests, report: true }).await;
         let asked = Amounts { requests, ..Amounts::ZERO };
         match answer.expect("the store answers") {
-            Err(denied) => self.compare_denied(who, self.requests(), &asked, &denied),
+            Err(denied) => self.compare_denied(who.named(), self.requests(), &asked, &denied),
             Ok(admitted) => {
-                let violated = self.model.violated(who, self.requests(), &asked);
+                let violated = self.model.violated(who.named(), self.requests(), &asked);
                 prop_assert!(violated.is_empty(), "admitted against {violated:?}");
-                self.model.count_requests(who, limits, requests);
-                let told = self.model.tell(who, self.requests());
+                self.model.count_requests(who.named(), limits, requests);
+                let told = self.model.tell(who.named(), self.requests());
                 self.compare_crossings(&admitted.crossings, &told)?;
                 self.compare_report(&admitted.standings, who, self.requests())?;
                 self.receipts.push(Counted { who, requests, at: self.model.now, receipt: admitted.receipt });
-                self.judge(who, self.requests(), &asked)
+                self.judge(who.named(), self.requests(), &asked)
             }
         }
     }
@@ -167,7 +170,7 @@ impl<H: Harness> Run<'_, H> {
         let Counted { who, requests, at, receipt } = self.receipts.swap_remove(which % self.receipts.len());
         let (keys, limits) = (who.keys(), self.all());
         self.store.give_back(&GiveBack { scopes: &scopes_of(&keys), limits, requests, receipt });
-        self.model.give_back(who, limits, requests, at);
+        self.model.give_back(who.named(), limits, requests, at);
     }
 
     async fn reserve(
@@ -184,16 +187,16 @@ impl<H: Harness> Run<'_, H> {
         let command = Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true };
         match self.store.reserve(&command).await.expect("the store answers") {
             Err(Refused::AlreadySettled) => prop_assert!(false, "a new identity is not settled"),
-            Err(Refused::Denied(denied)) => self.compare_denied(who, limits, &hold, &denied)?,
+            Err(Refused::Denied(denied)) => self.compare_denied(who.named(), limits, &hold, &denied)?,
             Ok(reserved) => {
-                let violated = self.model.violated(who, limits, &hold);
+                let violated = self.model.violated(who.named(), limits, &hold);
                 prop_assert!(violated.is_empty(), "reserved against {violated:?}");
                 prop_assert!(!reserved.replayed);
-                let live = self.model.live(who, limits, hold, checkpoint, lifetime);
+                let live = self.model.live(who.named(), limits, hold, checkpoint, lifetime);
                 self.model.hold(self.ids, live.clone());
                 if !lifetime.is_zero() {
                     self.compare_report(&reserved.standings, who, limits)?;
-                    self.judge(who, limits, &hold)?;
+                    self.judge(who.named(), limits, &hold)?;
                 }
             }
         }
@@ -214,7 +217,7 @@ impl<H: Harness> Run<'_, H> {
         limits
     }
 
-    async fn reserve_again(&mut self, which: usize) -> TestCaseResult {
+    async fn reserve_again(&self, which: usize) -> TestCaseResult {
         let id = self.id(which);
         let who = Who { user: 0, org: 0 };
         let Some(state) = self.model.states.get(&id.bits()).cloned() else { return Ok(()) };
@@ -243,14 +246,14 @@ impl<H: Harness> Run<'_, H> {
             return Ok(());
         }
         (live.checkpoint, live.deadline) = (command.checkpoint, deadline);
-        let (who, limits) = (live.who, live.limits);
+        let (keys, limits) = (live.keys, live.limits);
         let countable = self.model.policy.select(|limit| limit.resource() != Resource::Concurrency);
         let limits = limits.intersection(countable);
         match answer {
-            Extended::Denied(denied) => self.compare_denied(who, limits, &more, &denied),
+            Extended::Denied(denied) => self.compare_denied(keys, limits, &more, &denied),
             Extended::NotHeld => Err(TestCaseError::fail("it is held")),
             Extended::Held => {
-                let violated = self.model.violated(who, limits, &more);
+                let violated = self.model.violated(keys, limits, &more);
                 prop_assert!(violated.is_empty(), "extended against {violated:?}");
                 self.coverage.extended += 1;
                 if let Some(State::Live(live)) = self.model.states.get_mut(&command.id.bits()) {
@@ -288,7 +291,7 @@ impl<H: Harness> Run<'_, H> {
         }
         let mut full = Vec::new();
         for who in Who::all() {
-            if !self.model.violated(who, self.requests(), &Amounts::ONE_REQUEST).is_empty() {
+            if !self.model.violated(who.named(), self.requests(), &Amounts::ONE_REQUEST).is_empty() {
                 full.push(who);
             }
         }
@@ -311,159 +314,11 @@ impl<H: Harness> Run<'_, H> {
         Ok(())
     }
 
-    fn compare_crossings(&mut self, ours: &Crossings, model: &Crossings) -> TestCaseResult {
-        prop_assert_eq!(ours, model, "thresholds");
-        self.coverage.crossings += model.len() as u64;
-        Ok(())
-    }
-
-    fn compare_report(&mut self, report: &[Standing], who: Who, limits: LimitSet) -> TestCaseResult {
-        self.coverage.admitted += 1;
-        self.compare(report, who, limits, report.len())
-    }
-
     async fn compare_standings(&self) -> TestCaseResult {
         for who in Who::each_key() {
             let standings = self.standings(who).await;
-            self.compare(&standings, who, self.all(), usize::MAX)?;
+            self.compare(&standings, who.named(), self.all(), usize::MAX)?;
         }
         Ok(())
-    }
-
-    fn compare(&self, standings: &[Standing], who: Who, limits: LimitSet, most: usize) -> TestCaseResult {
-        let accounts = self.model.accounts(who, limits);
-        prop_assert_eq!(standings.len(), accounts.len().min(most));
-        for (standing, (account, limit)) in standings.iter().zip(accounts) {
-            prop_assert_eq!(standing.limit, account.0);
-            prop_assert_eq!(standing.amount, limit.amount());
-            let (used, held) = (self.model.used(account), self.model.held(account));
-            prop_assert_eq!(
-                (u128::from(standing.used), u128::from(standing.held)),
-                (used, held),
-                "{:?} {}",
-                who,
-                limit.name()
-            );
-            self.compare_reset(standing.reset, account, used)?;
-        }
-        Ok(())
-    }
-
-    /// Less is used at the instant that was named, and not before it.
-    fn compare_reset(&self, reset: Option<Duration>, account: Account, used: u128) -> TestCaseResult {
-        let counting = self.model.counting(account.0);
-        match (counting, reset) {
-            (Counting::Held | Counting::Lifetime, None) => {}
-            (Counting::Held | Counting::Lifetime, Some(_)) | (_, None) => prop_assert!(false, "reset {reset:?}"),
-            (_, Some(wait)) if used == 0 => prop_assert_eq!(wait, Duration::ZERO),
-            (Counting::Days { .. }, Some(wait)) => {
-                let left = 86_400 - self.model.now.unix.0.rem_euclid(86_400);
-                prop_assert_eq!(wait, Duration::from_secs(left.unsigned_abs()));
-            }
-            (_, Some(wait)) => {
-                prop_assert!(self.model.used_at(account, self.after(wait)) < used, "not less after {wait:?}");
-                let before = self.after(wait - counting.grain());
-                prop_assert!(self.model.used_at(account, before) >= used, "less before {wait:?}");
-            }
-        }
-        Ok(())
-    }
-
-    fn after(&self, wait: Duration) -> Moment {
-        let now = self.model.now;
-        let seconds = i64::try_from(wait.as_secs()).expect("waits are short");
-        Moment { tick: now.tick.after(wait), unix: UnixSeconds(now.unix.0 + seconds) }
-    }
-
-    fn compare_denied(&mut self, who: Who, limits: LimitSet, asked: &Amounts, denied: &Denied) -> TestCaseResult {
-        self.coverage.denied += 1;
-        let violated = self.model.violated(who, limits, asked);
-        let mut set = LimitSet::EMPTY;
-        violated.iter().for_each(|(account, _)| set.insert(account.0));
-        prop_assert_eq!(denied.violated, set, "denied {:?}", denied);
-        let named = violated.iter().find(|(account, _)| account.0 == denied.limit);
-        let (account, limit) = named.ok_or_else(|| TestCaseError::fail("the limit that is named is not violated"))?;
-        let taken = self.model.used(*account) + self.model.held(*account);
-        prop_assert_eq!(denied.asked, limit.resource().of(asked));
-        prop_assert_eq!(u128::from(denied.remaining), u128::from(limit.amount()).saturating_sub(taken));
-        self.compare_retry(denied.retry, &violated, asked, *account)
-    }
-
-    fn compare_retry(
-        &mut self,
-        retry: Retry,
-        violated: &[(Account, Arc<Limit>)],
-        asked: &Amounts,
-        named: Account,
-    ) -> TestCaseResult {
-        let waits: Vec<Wait> = violated.iter().map(|(account, limit)| self.wait(*account, limit, asked)).collect();
-        let Retry::After(wait) = retry else {
-            self.coverage.never += 1;
-            prop_assert!(waits.iter().any(Wait::never), "waiting helps");
-            return Ok(());
-        };
-        for ((account, limit), blocked) in violated.iter().zip(&waits) {
-            let name = limit.name();
-            prop_assert!(!blocked.never(), "waiting does not help {name}");
-            prop_assert!(wait >= blocked.least(), "a wait of {wait:?} for holds under {name}");
-            prop_assert!(self.fits(*account, blocked, self.after(wait)), "{name} has no room after {wait:?}");
-            if *account == named && wait > blocked.least() {
-                let before = self.after(wait - self.model.counting(account.0).grain());
-                prop_assert!(!self.fits(*account, blocked, before), "{name} has room before {wait:?}");
-            }
-        }
-        Ok(())
-    }
-
-    fn wait(&self, account: Account, limit: &Limit, asked: &Amounts) -> Wait {
-        let (amount, ask) = (u128::from(limit.amount()), u128::from(limit.resource().of(asked)));
-        let (held, fades) = (self.model.held(account), self.model.counting(account.0).fades());
-        let without_holds = amount.checked_sub(ask);
-        let room = match without_holds {
-            None => None,
-            Some(room) if !fades && self.model.used(account) > room => None,
-            Some(room) => Some(room),
-        };
-        // Holds are taken as charged, where there is room beside them at all.
-        let beside = room.and_then(|room| room.checked_sub(held)).filter(|_| fades);
-        Wait { room: beside.or(room), holds: beside.is_none() }
-    }
-
-    fn fits(&self, account: Account, wait: &Wait, then: Moment) -> bool {
-        wait.room.is_some_and(|room| self.model.used_at(account, then) <= room)
-    }
-
-    /// The promise of strict limits, by an exact log: whatever was just admitted, the window that ends now holds no more
-    /// than the amount.
-    fn judge(&mut self, who: Who, limits: LimitSet, asked: &Amounts) -> TestCaseResult {
-        for (account, limit) in self.model.accounts(who, limits) {
-            let Some(exact) = Counting::exact(&limit) else { continue };
-            if limit.mode() == Mode::Enforce && limit.resource().of(asked) > 0 {
-                let used = exact.used(self.model.events(account), self.model.now);
-                let sum = used + self.model.held(account);
-                prop_assert!(sum <= u128::from(limit.amount()), "{} holds {sum} in one window", limit.name());
-                self.coverage.judged += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What has to happen before there is room under one limit.
-#[derive(Clone, Copy, Debug)]
-struct Wait {
-    /// Usage has to come down to this; `None` if that never helps.
-    room: Option<u128>,
-    /// Holds have to end, which takes a second at least.
-    holds: bool,
-}
-
-impl Wait {
-    const fn never(&self) -> bool {
-        self.room.is_none()
-    }
-
-    const fn least(&self) -> Duration {
-        if self.holds { Duration::from_secs(1) } else { Duration::ZERO }
     }
 }

@@ -2,14 +2,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flashops_core::clock::Moment;
+use flashops_core::clock::{Moment, UnixSeconds};
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, LimitIndex, LimitSet, Mode, OnExpiry, Policy, Resource, Window};
 use flashops_core::store::{Crossing, Outcome, Settle};
 use flashops_core::units::Amounts;
 
 use super::account::{Counting, Event};
-use super::script::Who;
+
+/// The keys of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keys([Option<&'static str>; Scope::COUNT]);
+
+impl Keys {
+    pub(super) fn new(keys: impl IntoIterator<Item = (Scope, &'static str)>) -> Self {
+        let mut texts = [None; Scope::COUNT];
+        for (scope, text) in keys {
+            texts[Scope::ALL.iter().position(|other| *other == scope).expect("every scope is there")] = Some(text);
+        }
+        Self(texts)
+    }
+
+    fn iter(self) -> impl Iterator<Item = (Scope, &'static str)> {
+        Scope::ALL.into_iter().zip(self.0).filter_map(|(scope, text)| Some((scope, text?)))
+    }
+
+    pub(super) fn of(self, scope: Scope) -> Option<&'static str> {
+        self.iter().find(|(other, _)| *other == scope).map(|(_, text)| text)
+    }
+}
 
 /// One limit of one key.
 pub(super) type Account = (LimitIndex, &'static str);
@@ -17,11 +38,11 @@ pub(super) type Account = (LimitIndex, &'static str);
 /// A reservation that is held, or expired and not forgotten.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
-    pub(super) who: Who,
+    pub(super) keys: Keys,
     pub(super) limits: LimitSet,
     pub(super) hold: Amounts,
     pub(super) checkpoint: Amounts,
-    admitted: Moment,
+    pub(super) admitted: Moment,
     pub(super) deadline: u128,
     /// What expiry charged, and when.
     pub(super) expired: Option<(Amounts, Moment)>,
@@ -47,7 +68,7 @@ pub(super) struct Model {
     limits: Vec<Arc<Limit>>,
     countings: Vec<Counting>,
     pub(super) now: Moment,
-    events: BTreeMap<Account, Vec<Event>>,
+    pub(super) events: BTreeMap<Account, Vec<Event>>,
     pub(super) states: BTreeMap<u128, State>,
     fired: BTreeMap<(Account, u16), Fired>,
 }
@@ -61,9 +82,9 @@ impl Model {
     }
 
     /// The accounts that count for somebody under the limits of a set: by scope, then in the order of the policy.
-    pub(super) fn accounts(&self, who: Who, limits: LimitSet) -> Vec<(Account, Arc<Limit>)> {
+    pub(super) fn accounts(&self, keys: Keys, limits: LimitSet) -> Vec<(Account, Arc<Limit>)> {
         let mut found = Vec::new();
-        for (scope, key) in who.keys() {
+        for (scope, key) in keys.iter() {
             for (index, limit) in self.policy.indexed() {
                 if limit.scope() == scope && limits.contains(index) {
                     found.push(((index, key), Arc::clone(&self.limits[index.get()])));
@@ -71,6 +92,11 @@ impl Model {
             }
         }
         found
+    }
+
+    /// What is held, or expired and not forgotten.
+    pub(super) fn live_ids(&self) -> impl Iterator<Item = u128> {
+        self.states.iter().filter(|(_, state)| matches!(state, State::Live(_))).map(|(id, _)| *id)
     }
 
     pub(super) fn counting(&self, index: LimitIndex) -> Counting {
@@ -89,6 +115,12 @@ impl Model {
         self.used_at(account, self.now)
     }
 
+    /// The moment so much later.
+    pub(super) fn after(&self, wait: Duration) -> Moment {
+        let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
+        Moment { tick: self.now.tick.after(wait), unix: UnixSeconds(self.now.unix.0.saturating_add(seconds)) }
+    }
+
     /// The sum of all holds that live.
     pub(super) fn held(&self, (index, key): Account) -> u128 {
         let limit = self.policy.limit(index);
@@ -97,7 +129,7 @@ impl Model {
             _ => None,
         });
         let of = |live: &Live| match limit.resource() {
-            _ if key_of(live.who, limit.scope()) != key => 0,
+            _ if live.keys.of(limit.scope()) != Some(key) => 0,
             Resource::Requests => 0,
             resource => u128::from(resource.of(&live.hold)),
         };
@@ -105,8 +137,8 @@ impl Model {
     }
 
     /// The enforced limits that have no room for what is asked.
-    pub(super) fn violated(&self, who: Who, limits: LimitSet, asked: &Amounts) -> Vec<(Account, Arc<Limit>)> {
-        let mut accounts = self.accounts(who, limits);
+    pub(super) fn violated(&self, keys: Keys, limits: LimitSet, asked: &Amounts) -> Vec<(Account, Arc<Limit>)> {
+        let mut accounts = self.accounts(keys, limits);
         accounts.retain(|(account, limit)| {
             let ask = u128::from(limit.resource().of(asked));
             let taken = self.used(*account) + self.held(*account);
@@ -116,8 +148,8 @@ impl Model {
     }
 
     /// Counts the requests of a command.
-    pub(super) fn count_requests(&mut self, who: Who, limits: LimitSet, requests: u64) {
-        for (account, limit) in self.accounts(who, limits) {
+    pub(super) fn count_requests(&mut self, keys: Keys, limits: LimitSet, requests: u64) {
+        for (account, limit) in self.accounts(keys, limits) {
             if limit.resource() == Resource::Requests {
                 self.count(account, self.now, i128::from(requests));
             }
@@ -125,8 +157,8 @@ impl Model {
     }
 
     /// Takes back requests that were counted at some time.
-    pub(super) fn give_back(&mut self, who: Who, limits: LimitSet, requests: u64, of: Moment) {
-        for (account, limit) in self.accounts(who, limits) {
+    pub(super) fn give_back(&mut self, keys: Keys, limits: LimitSet, requests: u64, of: Moment) {
+        for (account, limit) in self.accounts(keys, limits) {
             if limit.resource() == Resource::Requests {
                 self.count(account, of, -i128::from(requests));
             }
@@ -134,21 +166,21 @@ impl Model {
     }
 
     pub(super) fn hold(&mut self, id: u128, live: Live) {
-        self.count_requests(live.who, live.limits, live.hold.requests);
+        self.count_requests(live.keys, live.limits, live.hold.requests);
         self.states.insert(id, State::Live(live));
         self.expire();
     }
 
     pub(super) fn live(
         &self,
-        who: Who,
+        keys: Keys,
         limits: LimitSet,
         hold: Amounts,
         checkpoint: Amounts,
         lifetime: Duration,
     ) -> Live {
         let deadline = self.deadline(lifetime);
-        Live { who, limits, hold, checkpoint, admitted: self.now, deadline, expired: None }
+        Live { keys, limits, hold, checkpoint, admitted: self.now, deadline, expired: None }
     }
 
     pub(super) fn deadline(&self, lifetime: Duration) -> u128 {
@@ -167,16 +199,16 @@ impl Model {
         self.states.insert(id, State::Settled(settle.used));
         let (charged, of) = live.expired.unwrap_or((Amounts::ZERO, self.now));
         if settle.used.requests == 0 {
-            self.give_back(live.who, live.limits, live.hold.requests, live.admitted);
+            self.give_back(live.keys, live.limits, live.hold.requests, live.admitted);
         }
         self.charge(&live, &settle.used, &charged, of);
         let outcome = if live.expired.is_some() { Outcome::Late } else { Outcome::Applied };
-        (outcome, self.tell(live.who, live.limits))
+        (outcome, self.tell(live.keys, live.limits))
     }
 
     /// Counts what was used above what was charged before, or takes back what was charged too much.
-    fn charge(&mut self, live: &Live, used: &Amounts, charged: &Amounts, of: Moment) {
-        for (account, limit) in self.accounts(live.who, live.limits) {
+    pub(super) fn charge(&mut self, live: &Live, used: &Amounts, charged: &Amounts, of: Moment) {
+        for (account, limit) in self.accounts(live.keys, live.limits) {
             let resource = limit.resource();
             if !matches!(resource, Resource::Requests | Resource::Concurrency) {
                 let more = i128::from(resource.of(used)) - i128::from(resource.of(charged));
@@ -227,9 +259,9 @@ impl Model {
     }
 
     /// The thresholds that are told to somebody now.
-    pub(super) fn tell(&mut self, who: Who, limits: LimitSet) -> Vec<Crossing> {
+    pub(super) fn tell(&mut self, keys: Keys, limits: LimitSet) -> Vec<Crossing> {
         let (mut told, now) = (Vec::new(), self.now);
-        for (account, limit) in self.accounts(who, limits) {
+        for (account, limit) in self.accounts(keys, limits) {
             let used = self.used(account);
             for &threshold in limit.thresholds() {
                 let before = self.fired.get(&(account, threshold));
@@ -254,8 +286,4 @@ fn fires_again(limit: &Limit, fired: Fired, now: Moment) -> bool {
 
 fn level(limit: &Limit, threshold: u16) -> u128 {
     (u128::from(limit.amount()) * u128::from(threshold)).div_ceil(1_000).max(1)
-}
-
-fn key_of(who: Who, scope: Scope) -> &'static str {
-    who.keys().into_iter().find(|(other, _)| *other == scope).map_or("", |(_, key)| key)
 }

@@ -7,6 +7,8 @@ use flashops_core::window::{Calendar, CalendarUnit, CarryDebt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::model::Keys;
+
 /// The unit of all durations: a multiple of whatever stores round instants to.
 const UNIT: Duration = Duration::from_micros(1_024);
 
@@ -35,7 +37,8 @@ pub struct Who {
 
 /// What is done.
 ///
-/// `which` picks a reservation, or a receipt, among those made so far, and one that was never made.
+/// `which` picks a reservation or a receipt: mostly of those that are still held, sometimes any that was ever made, or one
+/// that never was.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Count requests.
@@ -105,6 +108,11 @@ impl Who {
         [(0, 0), (1, 1), (2, 0)].into_iter().map(|(user, org)| Self { user, org })
     }
 
+    /// His keys, as the model knows them.
+    pub(super) fn named(self) -> Keys {
+        Keys::new(self.keys())
+    }
+
     /// The text of each key.
     pub(super) fn keys(self) -> [(Scope, &'static str); 3] {
         const USERS: [&str; 3] = ["u0", "u1", "u2"];
@@ -152,7 +160,7 @@ struct Plan {
 fn plan() -> impl Strategy<Value = Plan> {
     let scope = prop_oneof![4 => Just(Scope::User), 2 => Just(Scope::Org), 1 => Just(Scope::Global)];
     let resource = prop_oneof![3 => Just(Resource::Requests), 4 => prop::sample::select(&Resource::ALL[..])];
-    let amount = prop_oneof![1 => Just(0), 4 => 1..=12_u64, 4 => 13..=64_u64, 4 => 65..=300_u64];
+    let amount = prop_oneof![1 => Just(0), 10 => 3..=16_u64, 20 => 17..=64_u64, 30 => 65..=400_u64];
     let algorithm = prop_oneof![
         5 => Just(Algorithm::Ring),
         1 => Just(Algorithm::Approximate),
@@ -180,10 +188,17 @@ impl Plan {
     fn limit(self, place: usize) -> Limit {
         let name = format!("l{place}");
         if self.resource == Resource::Concurrency {
-            let limit = Limit::concurrency(name, self.scope, self.amount % 8).expect("the name is valid");
+            let limit =
+                Limit::concurrency(name, self.scope, self.amount.min(1) + self.amount % 8).expect("the name is valid");
             return limit.with_mode(self.mode);
         }
-        let limit = Limit::new(name, self.scope, self.resource, self.amount, self.window).expect("the name is valid");
+        // What never comes back is soon spent, and nothing more is learnt from it.
+        let amount = match (&self.window, self.resource) {
+            (Window::Lifetime, _) => self.amount * 20,
+            (_, Resource::Requests) => self.amount,
+            _ => self.amount * 2,
+        };
+        let limit = Limit::new(name, self.scope, self.resource, amount, self.window).expect("the name is valid");
         let limit = limit.with_mode(self.mode).with_thresholds(self.thresholds).expect("thresholds are different");
         // Some windows and amounts have no choice.
         limit.clone().with_algorithm(self.algorithm).unwrap_or(limit)
@@ -197,13 +212,13 @@ fn window() -> impl Strategy<Value = Window> {
         5 => Just(Window::Sliding(UNIT * MINUTE)),
         2 => Just(Window::Sliding(UNIT * HOUR)),
         2 => Just(Window::Calendar(days)),
-        2 => Just(Window::Lifetime),
+        1 => Just(Window::Lifetime),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let which = any::<usize>;
-    let requests = prop_oneof![6 => Just(1), 2 => 2..6_u64, 1 => 0..80_u64];
+    let requests = prop_oneof![60 => Just(1), 20 => 2..6_u64, 10 => 5..30_u64, 1 => 0..100_u64];
     prop_oneof![
         8 => (who(), requests).prop_map(|(who, requests)| Step::Admit { who, requests }),
         2 => which().prop_map(|which| Step::GiveBack { which }),
@@ -225,7 +240,7 @@ fn who() -> impl Strategy<Value = Who> {
 }
 
 fn amounts() -> impl Strategy<Value = Amounts> {
-    let amount = || prop_oneof![1 => Just(0), 4 => 1..=12_u64, 3 => 5..=60_u64, 1 => 0..=400_u64];
+    let amount = || prop_oneof![10 => Just(0), 50 => 1..=12_u64, 20 => 5..=60_u64, 3 => 0..=500_u64];
     let requests = prop_oneof![8 => Just(1), 1 => 0..4_u64];
     (requests, amount(), amount(), amount()).prop_map(|(requests, input, output, cost)| Amounts {
         requests,

@@ -103,7 +103,8 @@ impl<T: Store> Metering<T> {
         frame
     }
 
-    /// Settles the call, once. A response that was whole by its own account is complete even if nobody polled for its end.
+    /// Settles the call, once. A response that was whole by its own account is complete even if nobody polled for its
+    /// end.
     pub(super) fn settle(&mut self, complete: bool) {
         let Some(mut call) = self.call.take() else { return };
         let (reported, counted, ended) = match &mut self.meter {

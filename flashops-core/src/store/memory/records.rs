@@ -12,8 +12,8 @@ use crate::store::ReservationId;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::units::Amounts;
 
-/// How many shards there are for each processor: enough that two threads seldom meet in one, and few enough that what all of them
-/// hold stays in its cache.
+/// How many shards there are for each processor: enough that two threads seldom meet in one, and few enough that what
+/// all of them hold stays in its cache.
 const SHARDS_PER_PROCESSOR: usize = 32;
 const MOST_SHARDS: usize = 256;
 
@@ -116,8 +116,9 @@ impl Records {
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Hands reservations whose deadline has passed to `expire`, with the lock of their shard held; it sets the deadline
-    /// at which they are forgotten. Those that reached this too are forgotten. Returns how many there were, at most `most`.
+    /// Hands reservations whose deadline has passed to `expire`, with the lock of their shard held; it sets the
+    /// deadline at which they are forgotten. Those that reached this too are forgotten. Returns how many there were,
+    /// at most `most`.
     pub(super) fn expire(&self, now: Tick, most: usize, mut expire: impl FnMut(&mut Record)) -> usize {
         if !self.next_deadline.begin_search(now) {
             return 0;
@@ -202,7 +203,8 @@ impl Shard {
         self.drop_stale_deadlines();
     }
 
-    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half of it.
+    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half
+    /// of it.
     fn drop_stale_deadlines(&mut self) {
         if self.deadlines.len() > 2 * self.entries.len() + 32 {
             let mut deadlines = std::mem::take(&mut self.deadlines);
@@ -224,4 +226,43 @@ impl Shard {
 /// Identities are random already.
 fn hash(id: ReservationId) -> u64 {
     (id.bits() >> 64) as u64
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn record(deadline: u64) -> Record {
+        Record {
+            accounts: ArrayVec::new(),
+            limits: LimitSet::EMPTY,
+            held: Amounts::ZERO,
+            checkpoint: Amounts::ZERO,
+            admitted: Moment::default(),
+            deadline: Tick::from_nanos(deadline),
+            expired: None,
+        }
+    }
+
+    #[test]
+    fn the_queue_of_deadlines_has_every_live_reservation_and_not_many_others() {
+        let mut shard = Shard::default();
+        for n in 0..5_000 {
+            let id = ReservationId::from_bits(n << 64);
+            shard.insert(id, record(1_000_000));
+            assert!(shard.deadlines.iter().any(|Reverse((_, queued))| *queued == id.bits()));
+            shard.close(id, Amounts::ZERO);
+        }
+        assert!(shard.deadlines.len() <= 2 * SETTLED_PER_SHARD + 65);
+        let id = ReservationId::from_bits(7_000 << 64);
+        shard.insert(id, record(1));
+        for later in 2..5_000 {
+            if let Some(State::Live(record)) = shard.state(id) {
+                record.deadline = Tick::from_nanos(later);
+            }
+            shard.postpone(id, Tick::from_nanos(later));
+            assert!(shard.deadlines.iter().any(|Reverse(entry)| *entry == (Tick::from_nanos(later), id.bits())));
+        }
+        assert!(shard.deadlines.len() <= 2 * SETTLED_PER_SHARD + 67);
+    }
 }

@@ -167,6 +167,14 @@ impl Locked<'_> {
         }
     }
 
+    /// Goes to where a key without an account would be counted now, without making room for it.
+    pub(super) fn look_for_place(&mut self) {
+        let full = self.table.len() >= self.table.max_keys;
+        if matches!(self.place, Place::Absent) && full && self.accounts.overflow.is_some() {
+            self.place = Place::Overflow;
+        }
+    }
+
     /// The account, made if there is none.
     #[inline]
     pub(super) fn account_or_new(&mut self, now: Moment) -> &mut Account {
