@@ -50,7 +50,7 @@ mod call;
 mod rate_limiter;
 mod reservation;
 
-pub use budget::{Begin, BeginError, Budget, CallRequest};
+pub use budget::{Begin, BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 pub use call::Call;
 pub use rate_limiter::RateLimiter;
 pub use reservation::Reservation;

@@ -69,6 +69,7 @@ mod body;
 mod collect;
 mod future;
 mod layer;
+mod metering;
 mod plan;
 mod request_body;
 mod route;
