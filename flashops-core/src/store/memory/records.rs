@@ -230,6 +230,8 @@ fn hash(id: ReservationId) -> u64 {
 mod tests {
     use super::*;
 
+    const REMEMBERED: usize = 100;
+
     fn record(deadline: u64) -> Record {
         Record {
             accounts: ArrayVec::new(),
@@ -249,9 +251,9 @@ mod tests {
             let id = ReservationId::from_bits(n << 64);
             shard.insert(id, record(1_000_000));
             assert!(shard.deadlines.iter().any(|Reverse((_, queued))| *queued == id.bits()));
-            shard.close(id, Amounts::ZERO);
+            shard.close(id, Amounts::ZERO, REMEMBERED);
         }
-        assert!(shard.deadlines.len() <= 2 * SETTLED_PER_SHARD + 65);
+        assert!(shard.deadlines.len() <= 2 * REMEMBERED + 65);
         let id = ReservationId::from_bits(7_000 << 64);
         shard.insert(id, record(1));
         for later in 2..5_000 {
@@ -261,6 +263,6 @@ mod tests {
             shard.postpone(id, Tick::from_nanos(later));
             assert!(shard.deadlines.iter().any(|Reverse(entry)| *entry == (Tick::from_nanos(later), id.bits())));
         }
-        assert!(shard.deadlines.len() <= 2 * SETTLED_PER_SHARD + 67);
+        assert!(shard.deadlines.len() <= 2 * REMEMBERED + 67);
     }
 }
