@@ -16,10 +16,10 @@
 //! [oracle](crate::oracle) compares with a model, on scripts that nobody thought of.
 //!
 //! Edge cases: a case makes its own store, so cases can run at the same time. Waits are whole milliseconds, for stores
-//! that count no finer; [`Harness::resolution`] says how far an answer may be off. A store may apply an expiry late, but
-//! must answer as if it had not.
+//! that count no finer; [`Harness::resolution`] says how far an answer may be off. A store may apply an expiry late,
+//! but must answer as if it had not.
 //!
-//! What this module does not do: test speed, concurrency, memory, or a store that cannot be reached.
+//! What this module does not do: test speed, threads, or a store that cannot be reached.
 
 mod admit;
 mod calendar;

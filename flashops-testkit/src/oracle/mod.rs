@@ -13,9 +13,9 @@
 //! # Ok::<(), proptest::test_runner::Reason>(())
 //! ```
 //!
-//! The model keeps one list of events for each key and limit, and sums the whole list in 128 bits for every question: no
-//! running sum, no bucket, no log that forgets. After every step it is compared with the store: the decision, what was left,
-//! the wait, the thresholds, and how each limit of each key stands.
+//! The model keeps one list of events for each key and limit, and sums the whole list in 128 bits for every question:
+//! no running sum, no bucket, no log that forgets. After every step it is compared with the store: the decision, what
+//! was left, the wait, the thresholds, and how each limit of each key stands.
 //!
 //! | window | the model counts | and is compared |
 //! | --- | --- | --- |
@@ -32,8 +32,9 @@
 //! A wait is not searched for but checked: at the instant that the store names there is room, and just before it there
 //! is none.
 //!
-//! The model is also a store of its own, [`ReferenceStore`]. It passes the [conformance suite](crate::conformance) like any
-//! other, and it can be given a [`Flaw`], a mistake that limiters in the field have made: the suite must catch each.
+//! The model is also a store of its own, [`ReferenceStore`]. It passes the [conformance suite](crate::conformance) like
+//! any other, and it can be given a [`Flaw`], a mistake that limiters in the field have made: the suite must catch
+//! each.
 //!
 //! Edge cases: instants are multiples of 1,024 µs, so that a store which rounds to less rounds nothing here. Scripts
 //! set the clock back and forth again, and then only what was refused may be asked for, and must be refused.

@@ -12,8 +12,8 @@ use crate::store::ReservationId;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::units::Amounts;
 
-/// How many shards there are for each processor: enough that two threads seldom meet in one, and few enough that what all of them
-/// hold stays in its cache.
+/// How many shards there are for each processor: enough that two threads seldom meet in one, and few enough that what
+/// all of them hold stays in its cache.
 const SHARDS_PER_PROCESSOR: usize = 4;
 const MOST_SHARDS: usize = 256;
 
@@ -116,8 +116,9 @@ impl Records {
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Hands reservations whose deadline has passed to `expire`, with the lock of their shard held; it sets the deadline
-    /// at which they are forgotten. Those that reached this too are forgotten. Returns how many there were, at most `most`.
+    /// Hands reservations whose deadline has passed to `expire`, with the lock of their shard held; it sets the
+    /// deadline at which they are forgotten. Those that reached this too are forgotten. Returns how many there were, at
+    /// most `most`.
     pub(super) fn expire(&self, now: Tick, most: usize, mut expire: impl FnMut(&mut Record)) -> usize {
         if !self.next_deadline.begin_search(now) {
             return 0;
@@ -202,7 +203,8 @@ impl Shard {
         self.drop_stale_deadlines();
     }
 
-    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half of it.
+    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half of
+    /// it.
     fn drop_stale_deadlines(&mut self) {
         if self.deadlines.len() > 2 * self.entries.len() + 64 {
             let mut deadlines = std::mem::take(&mut self.deadlines);
