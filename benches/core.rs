@@ -70,8 +70,8 @@ impl Bench {
         }
     }
 
-    /// Shows every key to all sides, again and again for longer than a bucket of a minute, so that what an account allocates when it
-    /// has lived that long is there.
+    /// Shows every key to all sides, again and again for longer than a bucket of a minute, so that what an account
+    /// allocates when it has lived that long is there.
     fn warm(&self, keys: &Keys, mut see: impl FnMut(usize, &String)) {
         let start = Instant::now();
         loop {

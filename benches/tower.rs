@@ -1,7 +1,7 @@
 //! The rows of the table that the layers decide, with tower_governor in the same run.
 //!
-//! Each operation builds a request, makes a service ready, calls it, and drops the response, without a socket and without
-//! a runtime: nothing here ever waits. The bare service does the same, and figures are what a layer adds to it.
+//! Each operation builds a request, makes a service ready, calls it, and drops the response, without a socket and
+//! without a runtime: nothing here ever waits. The bare service does the same, and figures are what a layer adds to it.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
 use std::convert::Infallible;

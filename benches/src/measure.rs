@@ -6,8 +6,8 @@
 //! assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
 //! ```
 //!
-//! All contestants of a row take turns, run by run, so that a slow second of a shared machine spoils one run, and ratios
-//! are taken within a run.
+//! All contestants of a row take turns, run by run, so that a slow second of a shared machine spoils one run, and
+//! ratios are taken within a run.
 //! Threads are pinned and start at a barrier; a figure is a thread's own wall time over its own operations, less the
 //! time for which the kernel says that other programs had its processor; the median over the batches of a run, and then
 //! the median over the runs. Time blocked on a lock counts.

@@ -7,8 +7,8 @@
 //! assert!(limiter.check_key(&"ann".to_owned()).is_ok());
 //! ```
 //!
-//! governor 0.10 in its default keyed form (DashMap, the standard hasher, the quanta clock) has one window; limitador 0.14
-//! in memory evaluates CEL and wants a context for each call.
+//! governor 0.10 in its default keyed form (DashMap, the standard hasher, the quanta clock) has one window; limitador
+//! 0.14 in memory evaluates CEL and wants a context for each call.
 //!
 //! Edge cases: governor's smallest period is a nanosecond, so "admits everything" is a thousand million a second.
 //!
@@ -54,8 +54,8 @@ impl Limitador {
         Self { limiter, namespace: "benchmark".into() }
     }
 
-    /// Reserves 500 and commits 230. A server that hears of the end in another call makes two contexts, one that keeps it
-    /// makes one.
+    /// Reserves 500 and commits 230. A server that hears of the end in another call makes two contexts, one that
+    /// keeps it makes one.
     ///
     /// # Panics
     ///

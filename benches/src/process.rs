@@ -6,7 +6,8 @@
 //! assert!(resident_bytes() > 0);
 //! ```
 //!
-//! A benchmark starts itself again with `--child` and the words of the case, and reads the numbers that the child prints.
+//! A benchmark starts itself again with `--child` and the words of the case, and reads the numbers that the child
+//! prints.
 //!
 //! Edge cases: memory is read from /proc/self/statm; on a system without it the figure is zero.
 //!

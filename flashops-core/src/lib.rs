@@ -29,8 +29,8 @@
 //! | 4 settle | what did it use, and what does that cost? | [`usage`], [`price`], [`budget`] |
 //! | 5 record | who wants to know? | [`record`] |
 //!
-//! The modules are in floors: [`units`], [`key`], [`clock`] and [`usage`] at the bottom, [`budget`] and [`config`] at the
-//! top, and no import runs up. Time comes in through [`clock::Clock`] only; amounts are integers everywhere.
+//! The modules are in floors: [`units`], [`key`], [`clock`] and [`usage`] at the bottom, [`budget`] and [`config`] at
+//! the top, and no import runs up. Time comes in through [`clock::Clock`] only; amounts are integers everywhere.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod units;

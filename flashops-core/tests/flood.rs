@@ -121,7 +121,7 @@ fn no_flood_holds_or_uses_more_than_the_amount_at_any_instant_and_nothing_stays_
     let (used, admitted) = (used.into_inner(), admitted.into_inner());
     assert_eq!(sums, [(used, 0), (admitted, 0), (used, 0), (0, 0)]);
     assert_eq!(store.stats().reservations, 0);
-    assert!(used > 100_000, "the flood came near the limits: {used}");
+    assert!(used > 20_000, "the flood was one, not a trickle: {used}");
 }
 
 #[test]

@@ -14,8 +14,8 @@
 //! # Ok::<(), flashops_core::limit::LimitError>(())
 //! ```
 //!
-//! The audit writes down each settlement with its time, for every sliding limit on tokens or cost and for every key, and
-//! recounts the window that ends there. It shares no code with the windows of the library.
+//! The audit writes down each settlement with its time, for every sliding limit on tokens or cost and for every key,
+//! and recounts the window that ends there. It shares no code with the windows of the library.
 //!
 //! Edge cases: a settlement belongs to the instant at which it is recorded, a moment after the store counted it. Usage
 //! above its reservation can honestly exceed an amount; traffic whose provider keeps to the cap cannot.

@@ -9,9 +9,9 @@
 //! | [`identify`] | who is asking |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
-//! From the outside in: identification of your own, the rate limit, the token budget, your service. `Router::layer` of axum
-//! wraps what was added before it, so the outermost layer is added last; `tower::ServiceBuilder` is read from the top. The
-//! crate `flashops` stacks them for you.
+//! From the outside in: identification of your own, the rate limit, the token budget, your service. `Router::layer`
+//! of axum wraps what was added before it, so the outermost layer is added last; `tower::ServiceBuilder` is read from
+//! the top. The crate `flashops` stacks them for you.
 //!
 //! Nothing here needs a runtime. The layers work on any service of `http` requests whose bodies are made of
 //! [`Bytes`](bytes::Bytes), in front of a handler and around a client alike.

@@ -31,8 +31,8 @@ impl<T: Store> CallerBudget<T> {
         self.budget.standings(&self.caller).await
     }
 
-    /// Reserves a call that no layer can see, such as one that a background job makes for this request, under the limits
-    /// of every route of a model.
+    /// Reserves a call that no layer can see, such as one that a background job makes for this request, under the
+    /// limits of every route of a model.
     ///
     /// Call [`Call::dispatched`] when it is sent, and [`Call::settle`] when it has ended.
     ///

@@ -44,8 +44,8 @@ impl<T: Store> fmt::Debug for UsageReport<T> {
     }
 }
 
-/// An extension of requests: whoever asks sees everybody's usage, as an [admin](Caller::is_admin) does. Set it where the
-/// network is proof enough.
+/// An extension of requests: whoever asks sees everybody's usage, as an [admin](Caller::is_admin) does. Set it where
+/// the network is proof enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeesAll;
 
@@ -59,7 +59,8 @@ pub struct UsageQuery {
 
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
-/// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits of everyone who has one.
+/// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
+/// of everyone who has one.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,

@@ -100,8 +100,8 @@ impl Cell {
         }
     }
 
-    /// Gives back an amount that was counted at an earlier moment, in the window or period in which it was counted and in
-    /// no other.
+    /// Gives back an amount that was counted at an earlier moment, in the window or period in which it was counted
+    /// and in no other.
     pub(crate) fn remove(&mut self, rule: &Rule, amount: u64, at: Moment, now: Moment) {
         match (&mut self.count, &rule.timing) {
             (Count::Ring(ring), Timing::Ring(span)) => ring.remove(*span, amount, at.tick),

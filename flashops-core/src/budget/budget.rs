@@ -11,11 +11,13 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::estimate::Estimate;
 use crate::key::{Key, Scope, Scopes};
-use crate::limit::{Denied, LimitSet, Policy, Resource, UnknownModel};
+use crate::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel};
 use crate::price::{Model, Price, PriceBook};
 use crate::record::{CallInfo, Event, Recorder};
-use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Standings, Store, StoreError};
-use crate::units::{Amounts, Cost};
+use crate::store::{
+    MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Standing, Standings, Store, StoreError,
+};
+use crate::units::{Amounts, Cost, Tokens};
 
 /// Budgets of tokens and money, and everything else that one request of a model is held to. Clones share it.
 ///
@@ -24,11 +26,17 @@ pub struct Budget<S: Store> {
     shared: Arc<Shared<S>>,
 }
 
+/// The key of [`Scope::Provider`] for models that the price book does not know: they share one account.
+pub const UNKNOWN_PROVIDER: &str = "unknown";
+
 struct Shared<S> {
     store: Arc<S>,
     prices: Arc<PriceBook>,
     recorder: Box<dyn Recorder>,
+    /// The limits on cost that refuse.
     cost_limits: LimitSet,
+    /// The limits that do not.
+    lenient: LimitSet,
 }
 
 impl<S: Store> Clone for Budget<S> {
@@ -132,8 +140,10 @@ impl<C: Clock> Budget<MemoryStore<C>> {
 impl<S: Store> Budget<S> {
     /// A budget with accounts in a store.
     pub fn new(store: Arc<S>, prices: Arc<PriceBook>, recorder: impl Recorder) -> Self {
-        let cost_limits = store.policy().select(|limit| limit.resource() == Resource::Cost);
-        Self { shared: Arc::new(Shared { store, prices, recorder: Box::new(recorder), cost_limits }) }
+        let lenient = store.policy().select(|limit| limit.mode() != Mode::Enforce);
+        let refuses = |limit: &Limit| limit.mode() == Mode::Enforce && limit.resource() == Resource::Cost;
+        let cost_limits = store.policy().select(refuses);
+        Self { shared: Arc::new(Shared { store, prices, recorder: Box::new(recorder), cost_limits, lenient }) }
     }
 
     /// The limits and switches.
@@ -158,28 +168,30 @@ impl<S: Store> Budget<S> {
 
     /// Reserves a call: holds its estimate in every scope of the request, or refuses with nothing changed.
     ///
+    /// The model's account is that of its name in the price book, whatever other name the request calls it by. A model
+    /// that is not in the book has an account of its own, and shares that of [`UNKNOWN_PROVIDER`].
+    ///
     /// # Errors
     ///
     /// The future ends in [`BeginError`].
     pub fn begin(&self, request: CallRequest) -> Begin<S> {
         let store = self.store();
         let started = store.now();
-        let price = self.prices().price(&request.model, started.unix).cloned();
+        let known = self.prices().model(&request.model);
+        let price = known.and_then(|known| known.price(started.unix)).cloned();
         let id = ReservationId::random();
         let CallRequest { caller, route, model, estimate, limits } = request;
         let info = CallInfo { id, caller, route, model, started };
-        let limits = match (&price, self.without_price(limits)) {
-            (Some(_), _) => limits,
-            (None, Some(limits)) => limits,
-            (None, None) => return Begin { reserve: None, pending: Some(Pending::new(self, info, estimate, price)) },
+        let limits = if price.is_some() { Some(limits) } else { self.without_price(limits) };
+        let Some(limits) = limits else {
+            return Begin { reserve: None, pending: Some(Pending::new(self, info, estimate, price)) };
         };
-        let cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, estimate.output));
+        let most = |input, output| price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output));
+        let cost = most(estimate.input, estimate.output);
         let hold = Amounts { requests: 1, input: estimate.input, output: estimate.output, cost };
-        let input_cost = price.as_ref().map_or(Cost::ZERO, |price| price.most(estimate.input, Default::default()));
-        let checkpoint = Amounts { output: Default::default(), cost: input_cost, ..hold };
+        let checkpoint = Amounts { output: Tokens::ZERO, cost: most(estimate.input, Tokens::ZERO), ..hold };
         let lifetime = self.policy().switches().max_lifetime;
-        let provider = self.prices().model(&info.model).map(Model::provider);
-        let scopes = self.scopes(&info, provider);
+        let scopes = scopes(&info, known);
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);
         Begin {
@@ -200,19 +212,17 @@ impl<S: Store> Budget<S> {
         }
     }
 
-    fn scopes<'a>(&self, info: &'a CallInfo, provider: Option<&'a str>) -> Scopes<'a> {
-        let scopes = info.caller.scopes().with(Key::global());
-        let scopes = scopes.with(Key::new(Scope::Route, &info.route)).with(Key::new(Scope::Model, &info.model));
-        match provider {
-            Some(provider) => scopes.with(Key::new(Scope::Provider, provider)),
-            None => scopes,
-        }
-    }
-
     /// How the limits of a caller stand, those for its user, organisation and address and those for everybody.
     pub fn standings(&self, caller: &Caller) -> S::Standings {
         self.store().standings(&caller.scopes().with(Key::global()), self.policy().select(|_| true))
     }
+}
+
+fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>) -> Scopes<'a> {
+    let model = known.map_or(&*info.model, Model::name);
+    let provider = known.map_or(UNKNOWN_PROVIDER, Model::provider);
+    let scopes = info.caller.scopes().with(Key::global()).with(Key::new(Scope::Route, &info.route));
+    scopes.with(Key::new(Scope::Model, model)).with(Key::new(Scope::Provider, provider))
 }
 
 fn refused_to_begin(refused: Refused) -> BeginError {
@@ -242,6 +252,7 @@ impl<S: Store> Pending<S> {
     fn decide(self, answer: Result<Result<Reserved, Refused>, StoreError>) -> Result<Call<S>, BeginError> {
         match answer {
             Ok(Ok(reserved)) => {
+                self.tell_exceeded(&reserved.standings);
                 let Self { budget, info, estimate, price, hold, checkpoint } = self;
                 let reservation = Reservation::new(Arc::clone(budget.store()), info.id, hold, checkpoint);
                 Ok(Call::new(budget, reservation, info, estimate, price, reserved.standings))
@@ -253,8 +264,25 @@ impl<S: Store> Pending<S> {
                 }
                 Err(refused_to_begin(refused))
             }
-            Err(error) => Err(BeginError::Store(error)),
+            Err(error) => {
+                // Nobody knows whether it was made; a void settles it in either case.
+                self.void();
+                Err(BeginError::Store(error))
+            }
         }
+    }
+
+    fn tell_exceeded(&self, standings: &Standings) {
+        let lenient = self.budget.shared.lenient;
+        let exceeded = |standing: &&Standing| standing.used.saturating_add(standing.held) > standing.amount;
+        for standing in standings.iter().filter(|one| lenient.contains(one.limit)).filter(exceeded) {
+            let (call, policy) = (&self.info, self.budget.policy());
+            self.budget.recorder().record(&Event::Exceeded { call, limit: standing.limit, policy });
+        }
+    }
+
+    fn void(&self) {
+        drop(self.budget.store().settle(&Settle { id: self.info.id, used: Amounts::ZERO }));
     }
 }
 
@@ -271,8 +299,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let (Some(pending), true) = (this.pending.take(), this.reserve.is_some()) {
-                let void = Settle { id: pending.info.id, used: Amounts::ZERO };
-                drop(pending.budget.store().settle(&void));
+                pending.void();
+                pending.budget.recorder().record(&Event::Voided { call: &pending.info });
             }
         }
     }

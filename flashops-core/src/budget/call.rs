@@ -14,7 +14,8 @@ use crate::usage::{Quality, Usage};
 /// One call of a model, reserved: the guard that settles it on every ending.
 ///
 /// It is settled once: by [`Call::settle`], [`Call::void`], or by dropping it, which voids before [`Call::dispatched`]
-/// and after it charges the larger of the input estimate and what [`Call::progress`] noted. Nothing here awaits or blocks.
+/// and after it charges the larger of the input estimate and what [`Call::progress`] noted. Nothing here awaits or
+/// blocks.
 #[must_use = "a call that is dropped gives back what it holds"]
 #[derive(Debug)]
 pub struct Call<S: Store> {
@@ -26,7 +27,12 @@ pub struct Call<S: Store> {
     standings: Standings,
     dispatched: bool,
     progress: Usage,
+    /// The output that is held for, if every top-up was granted.
+    covered: Tokens,
 }
+
+/// The least output that is held in addition, so that a stream does not ask for more with every word.
+const MIN_TOP_UP: u64 = 256;
 
 impl<S: Store> Call<S> {
     pub(super) fn new(
@@ -37,8 +43,9 @@ impl<S: Store> Call<S> {
         price: Option<Price>,
         standings: Standings,
     ) -> Self {
-        let reservation = Some(reservation);
-        Self { budget, reservation, info, estimate, price, standings, dispatched: false, progress: Usage::absent() }
+        let (reservation, covered) = (Some(reservation), estimate.output);
+        let (dispatched, progress) = (false, Usage::absent());
+        Self { budget, reservation, info, estimate, price, standings, dispatched, progress, covered }
     }
 
     /// What the call is.
@@ -65,8 +72,32 @@ impl<S: Store> Call<S> {
     }
 
     /// Notes what is known so far, for the case that the call is cut: reported usage, or counted output.
-    pub const fn progress(&mut self, usage: Usage) {
+    ///
+    /// From four fifths of what is held for output, more is held. Nothing waits for that: where a limit has no room for
+    /// more, the call goes on, and what it uses beyond its hold is debt.
+    pub fn progress(&mut self, usage: Usage) {
         self.progress = usage;
+        let output = usage.total_output();
+        if output > Tokens::ZERO && output.get() * 5 >= self.covered.get() * 4 {
+            self.top_up(output);
+        }
+    }
+
+    #[cold]
+    fn top_up(&mut self, output: Tokens) {
+        let step = (self.estimate.output.get() / 4).max(MIN_TOP_UP);
+        let covered = self.covered.max(output).saturating_add(Tokens::saturating(step));
+        let more = Tokens::saturating(covered.get() - self.covered.get());
+        self.covered = covered;
+        let most = |input, output| self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output));
+        let input = self.estimate.input;
+        let more = Amounts { output: more, cost: most(Tokens::ZERO, more), ..Amounts::ZERO };
+        let checkpoint = Amounts { requests: 1, input, output, cost: most(input, output) };
+        let max_lifetime = self.budget.policy().switches().max_lifetime;
+        let age = self.budget.store().now().tick.since(self.info.started.tick);
+        if let Some(reservation) = &mut self.reservation {
+            drop(reservation.extend(more, checkpoint, max_lifetime.saturating_sub(age)));
+        }
     }
 
     /// Ends the call with what its provider reported, or with what is known.
@@ -149,7 +180,8 @@ impl<S: Store> Drop for Call<S> {
         }
         if self.dispatched {
             let usage = self.at_least_the_input(&self.progress);
-            self.finish(&usage, Ending::Cut);
+            let nothing_came = self.progress.quality == Quality::Absent;
+            self.finish(&usage, if nothing_came { Ending::Failed } else { Ending::Cut });
         } else {
             self.give_back();
         }

@@ -39,8 +39,8 @@
 //! | 5 record | who wants to know? | the [`Recorder`](crate::record::Recorder) |
 //!
 //! Edge cases: dropping a guard before `dispatched` voids it; after, it charges what the guard knows. A call whose
-//! model has no price is refused where a cost limit applies, unless the policy says otherwise. A settlement above the hold is
-//! applied in full.
+//! model has no price is refused where a cost limit applies, unless the policy says otherwise. A settlement above the
+//! hold is applied in full.
 //!
 //! What this module does not do: read requests or responses. The layers in `flashops-tower` do.
 
@@ -50,7 +50,7 @@ mod call;
 mod rate_limiter;
 mod reservation;
 
-pub use budget::{Begin, BeginError, Budget, CallRequest};
+pub use budget::{Begin, BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 pub use call::Call;
 pub use rate_limiter::RateLimiter;
 pub use reservation::Reservation;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::store::{ReservationId, Settle, Store};
+use crate::store::{Extend, ReservationId, Settle, Store};
 use crate::units::Amounts;
 
 /// A hold, settled when it ends: by [`Reservation::settle`], or by dropping it.
@@ -13,14 +14,24 @@ pub struct Reservation<S: Store> {
     store: Arc<S>,
     id: ReservationId,
     held: Amounts,
-    /// What dropping charges; `None` once settled.
-    charge: Option<Amounts>,
     checkpoint: Amounts,
+    state: State,
+}
+
+/// What dropping does.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Nothing was sent: it gives everything back.
+    Made,
+    /// It charges the checkpoint.
+    Dispatched,
+    /// Nothing.
+    Settled,
 }
 
 impl<S: Store> Reservation<S> {
     pub(super) const fn new(store: Arc<S>, id: ReservationId, held: Amounts, checkpoint: Amounts) -> Self {
-        Self { store, id, held, charge: Some(Amounts::ZERO), checkpoint }
+        Self { store, id, held, checkpoint, state: State::Made }
     }
 
     /// The identity.
@@ -28,22 +39,27 @@ impl<S: Store> Reservation<S> {
         self.id
     }
 
-    /// What is held.
+    /// What was held when it was made.
     pub const fn held(&self) -> Amounts {
         self.held
     }
 
     /// Notes that the call was sent: from now on it can have cost something.
     pub const fn dispatched(&mut self) {
-        if self.charge.is_some() {
-            // The request itself was made, whatever the checkpoint says of it.
-            self.charge = Some(Amounts { requests: self.held.requests, ..self.checkpoint });
-        }
+        self.state = State::Dispatched;
+    }
+
+    /// Asks for more, within this time from now, and notes what dropping charges from now on. Requests are not added.
+    ///
+    /// The answer says whether a limit had room; the checkpoint holds whatever it says.
+    pub fn extend(&mut self, more: Amounts, checkpoint: Amounts, lifetime: Duration) -> S::Extend {
+        self.checkpoint = checkpoint;
+        self.store.extend(&Extend { id: self.id, more, checkpoint, lifetime })
     }
 
     /// Settles with what was used; zero requests give the request back.
     pub fn settle(mut self, used: Amounts) -> S::Settle {
-        self.charge = None;
+        self.state = State::Settled;
         self.store.settle(&Settle { id: self.id, used })
     }
 
@@ -55,8 +71,12 @@ impl<S: Store> Reservation<S> {
 
 impl<S: Store> Drop for Reservation<S> {
     fn drop(&mut self) {
-        if let Some(used) = self.charge.take() {
-            drop(self.store.settle(&Settle { id: self.id, used }));
-        }
+        let used = match self.state {
+            State::Made => Amounts::ZERO,
+            // The request itself was made, whatever the checkpoint says of it.
+            State::Dispatched => Amounts { requests: self.held.requests, ..self.checkpoint },
+            State::Settled => return,
+        };
+        drop(self.store.settle(&Settle { id: self.id, used }));
     }
 }

@@ -68,7 +68,7 @@ pub use tally::{
 
 use crate::caller::Caller;
 use crate::clock::Moment;
-use crate::limit::{Denied, Policy};
+use crate::limit::{Denied, LimitIndex, Policy};
 use crate::price::Price;
 use crate::store::{Crossing, Outcome, ReservationId};
 use crate::units::Cost;
@@ -100,6 +100,15 @@ pub enum Event<'a> {
     },
     /// A call ended, with what it used.
     Settled(&'a SettledCall<'a>),
+    /// A request went on although a limit that only warns, or that is in shadow, had no room for it.
+    Exceeded {
+        /// What was asked for.
+        call: &'a CallInfo,
+        /// Which limit; its mode says whether it warns.
+        limit: LimitIndex,
+        /// The policy that it speaks of.
+        policy: &'a Policy,
+    },
     /// A threshold of a limit was reached.
     Threshold {
         /// By which call.

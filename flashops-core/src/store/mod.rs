@@ -21,8 +21,8 @@
 //! ```
 //!
 //! A command is data. The store applies it to all keys of the request in one step: all of it or nothing, as if no
-//! other command ran meanwhile. Reserving and settling are idempotent by the reservation's id, so that a lost reply can be
-//! asked for again.
+//! other command ran meanwhile. Reserving and settling are idempotent by the reservation's id, so that a lost reply
+//! can be asked for again.
 //!
 //! | state of an id | reserve | settle | deadline passes |
 //! | --- | --- | --- | --- |

@@ -1,8 +1,8 @@
 //! The strict sliding window: sub-buckets, the oldest counted whole.
 //!
-//! With R buckets of width W / (R − 1), what was added in bucket b counts until bucket b + R begins, which is at least W
-//! after it was added. The sum over the buckets is kept as it changes, so the number of buckets costs nothing in time,
-//! and the current bucket lives in the head, so that most calls touch nothing else.
+//! With R buckets of width W / (R − 1), what was added in bucket b counts until bucket b + R begins, which is at
+//! least W after it was added. The sum over the buckets is kept as it changes, so the number of buckets costs nothing
+//! in time, and the current bucket lives in the head, so that most calls touch nothing else.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ pub(crate) const SLOTS: usize = 40;
 /// The width of the buckets of one limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingSpan {
-    /// 2⁶⁴ / width, rounded down: a multiplication divides, and the width in force is never smaller than the one asked for.
+    /// 2⁶⁴ / width, rounded down: a multiplication divides, and the width in force is never smaller than the one
+    /// asked for.
     per_tick: u64,
 }
 
@@ -73,8 +74,8 @@ pub(crate) struct Head<C> {
 }
 
 impl<C: Count> Head<C> {
-    /// What is used in the window that ends now. `slots` gives the buckets; it is asked for only when one is needed, and
-    /// may make them then.
+    /// What is used in the window that ends now. `slots` gives the buckets; it is asked for only when one is needed,
+    /// and may make them then.
     #[inline]
     pub(crate) fn used<'s>(&mut self, span: RingSpan, now: Tick, slots: impl FnOnce(bool) -> &'s mut [C]) -> u64
     where

@@ -49,6 +49,7 @@ pub(super) struct Live {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a model is plain before it is small")]
 pub(super) enum State {
     Live(Box<Live>),
     Settled(Amounts),

@@ -18,16 +18,18 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::body::{Metering, ResponseBody};
+use super::body::ResponseBody;
 use super::collect::{Collect, Collected, Uncollected};
 use super::layer::{Options, Shared};
+use super::metering::Metering;
 use super::plan::Plan;
 use super::request_body::RequestBody;
 use super::route::ModelRoute;
 use super::{CallFailed, RequestSent};
 use crate::identify::Identify;
+use crate::reject::headers::insert;
 use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
-use crate::usage::{BodyKind, Meter};
+use crate::usage::BodyKind;
 
 /// The response header that names the output cap which the layer wrote into the request.
 pub const OUTPUT_CAP: HeaderName = HeaderName::from_static("flashops-output-cap");
@@ -236,6 +238,10 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         R: Body<Data = Bytes>,
     {
         let mut response = match answered {
+            Ok(response) if response.extensions().get::<NotDispatched>().is_some() => {
+                guard.void();
+                return Ok(response.map(ResponseBody::passed));
+            }
             Ok(response) => response,
             Err(error) => {
                 if self.shared.sent.request_sent(&error) {
@@ -248,13 +254,8 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         };
         let now = guard.info().started.unix;
         self.shared.options.headers.apply(response.headers_mut(), guard.standings(), now);
-        if let Some(cap) = planned.cap_written {
-            response.headers_mut().insert(OUTPUT_CAP, HeaderValue::from(cap.get()));
-        }
-        if response.extensions().get::<NotDispatched>().is_some() {
-            guard.void();
-            return Ok(response.map(ResponseBody::passed));
-        }
+        let cap = planned.cap_written.map(|cap| HeaderValue::from(cap.get()));
+        insert(response.headers_mut(), OUTPUT_CAP, cap);
         if response.extensions().get::<CallFailed>().is_some() {
             guard.settle(&Usage::absent(), Ending::Failed);
             return Ok(response.map(ResponseBody::passed));
@@ -266,18 +267,18 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
     where
         R: Body<Data = Bytes>,
     {
-        let failed = response.status().is_client_error() || response.status().is_server_error();
         let kind = body_kind(response.headers());
-        let meter = kind.map(|kind| Meter::new(self.route().format(), kind));
         let hides = planned.hides_usage && kind == Some(BodyKind::Sse);
         if hides {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        let ending = if failed { Ending::Rejected } else { Ending::Complete };
+        // What is no success, a redirect too, used no model unless it says so.
+        let ending = if response.status().is_success() { Ending::Complete } else { Ending::Rejected };
+        let format = self.route().format();
         response.map(|body| {
-            let mut metering = Metering::new(guard, meter, hides, ending);
+            let mut metering = Metering::new(guard, format, kind, hides, ending);
             if body.is_end_stream() {
-                metering.settle(true);
+                metering.end(true);
             }
             ResponseBody::metered(body, metering)
         })
@@ -302,7 +303,8 @@ fn set_length(headers: &mut HeaderMap, length: usize) {
 
 /// How a response body can be read, if it can.
 fn body_kind(headers: &HeaderMap) -> Option<BodyKind> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
         return None;
     }
     let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();

@@ -89,9 +89,14 @@ impl Meter {
     /// [`Quality::Absent`] when it has reported nothing that can be used. [`Quality::Estimated`] when a number was
     /// invalid or missing, when the numbers contradict each other, and when the report was sent before the output was
     /// complete. An output that was not reported is then [`Meter::counted_output`]; an input that was not reported is
-    /// zero, and [`Meter::usage_or`] fills it in.
+    /// zero, and [`Meter::usage_with_input`] fills it in.
     pub fn usage(&self) -> Usage {
-        self.tally.reading.usage(self.format, Tokens::ZERO, self.counted_output())
+        self.usage_with_input(Tokens::ZERO)
+    }
+
+    /// [`Meter::usage`], with this estimate in place of an input that was not reported.
+    pub fn usage_with_input(&self, estimate: Tokens) -> Usage {
+        self.tally.reading.usage(self.format, estimate, self.counted_output())
     }
 
     /// What to charge for a response that was cut or reported nothing: what was reported, or the input estimate with
@@ -101,7 +106,7 @@ impl Meter {
     /// back [`Quality::Estimated`], with the estimate in place of an input that was not reported.
     pub fn usage_or(&self, input_estimate: Tokens) -> Usage {
         let counted = Usage::estimated(input_estimate, self.counted_output());
-        let reported = self.tally.reading.usage(self.format, input_estimate, self.counted_output());
+        let reported = self.usage_with_input(input_estimate);
         match reported.quality {
             Quality::Exact => reported,
             Quality::Estimated if reported.total() >= counted.total() => reported,

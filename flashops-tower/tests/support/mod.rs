@@ -1,5 +1,6 @@
 //! What the tests of the layers share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,7 +13,7 @@ use flashops_core::budget::Budget;
 use flashops_core::caller::Caller;
 use flashops_core::clock::ManualClock;
 use flashops_core::key::Scope;
-use flashops_core::limit::{Limit, Policy, Resource, Window};
+use flashops_core::limit::{Limit, Policy, Resource, Switches, Window};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{RequestBody, ResponseBody, TokenBudgetLayer};
 use flashops_tower::identify::IdentifyError;
@@ -39,11 +40,17 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// A fixture whose request streams and asks for at most so many tokens of output.
     pub(crate) fn new(max_tokens: u64) -> Self {
+        Self::with_switches(max_tokens, Switches::default())
+    }
+
+    /// The same, for a policy with these switches.
+    pub(crate) fn with_switches(max_tokens: u64, switches: Switches) -> Self {
         let hour = Window::Sliding(Duration::from_secs(3_600));
         let tokens = Limit::new("tokens", Scope::User, Resource::Tokens, 1_000_000, hour.clone()).unwrap();
         let requests = Limit::new("requests", Scope::User, Resource::Requests, 100, hour).unwrap();
         let clock = ManualClock::new();
-        let budget = Budget::in_memory(Policy::new(vec![tokens, requests]).unwrap(), clock.clone());
+        let policy = Policy::new(vec![tokens, requests]).unwrap().with_switches(switches);
+        let budget = Budget::in_memory(policy, clock.clone());
         let body = format!(
             r#"{{"model":"gpt-4o-mini","stream":true,"max_tokens":{max_tokens},"messages":[{{"role":"user","content":"hi"}}]}}"#
         );

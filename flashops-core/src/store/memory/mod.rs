@@ -30,7 +30,8 @@ const EXPIRED_PER_CALL: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has gone.
+    /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has
+    /// gone.
     pub max_keys: usize,
     /// The most reservations held at a time. One beyond it is [`StoreError::Full`].
     pub max_reservations: usize,
@@ -45,8 +46,8 @@ impl Default for Bounds {
 
 /// Accounts in the memory of this process.
 ///
-/// Every command is applied under the locks of the accounts that it touches, all of them at once, so that what is used and what is held
-/// are always read together. Each scope has its own table in up to 1,024 shards.
+/// Every command is applied under the locks of the accounts that it touches, all of them at once, so that what is
+/// used and what is held are always read together. Each scope has its own table in up to 1,024 shards.
 ///
 /// Idle accounts, in which nothing is used or held, are dropped a few at a time by the calls that come along. No other
 /// account is ever dropped: a flood of new keys cannot free a caller who is blocked. Once [`Bounds::max_keys`] live,
@@ -223,8 +224,8 @@ impl<C: Clock> MemoryStore<C> {
         Ok(answer.map(|replayed| Reserved { replayed, standings }))
     }
 
-    /// [`MemoryStore::reserve_now`] with the standings, if asked for, where the caller wants them. Says whether the same
-    /// identity was held before.
+    /// [`MemoryStore::reserve_now`] with the standings, if asked for, where the caller wants them. Says whether the
+    /// same identity was held before.
     pub(crate) fn hold_now(
         &self,
         command: &Reserve<'_>,
@@ -368,7 +369,8 @@ impl<C: Clock> MemoryStore<C> {
         if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
     }
 
-    /// Charges holds whose deadline has passed, and forgets those that were charged long ago; says whether there were any.
+    /// Charges holds whose deadline has passed, and forgets those that were charged long ago; says whether there were
+    /// any.
     fn expire(&self, now: Moment) -> bool {
         self.records.expire(now.tick, EXPIRED_PER_CALL, |record| self.charge_expired(record, now)) > 0
     }

@@ -117,8 +117,8 @@ impl Records {
     }
 
     /// Hands reservations whose deadline has passed to `expire`, with the lock of their shard held; it sets the
-    /// deadline at which they are forgotten. Those that reached this too are forgotten. Returns how many there were, at
-    /// most `most`.
+    /// deadline at which they are forgotten. Those that reached this too are forgotten. Returns how many there were,
+    /// at most `most`.
     pub(super) fn expire(&self, now: Tick, most: usize, mut expire: impl FnMut(&mut Record)) -> usize {
         if !self.next_deadline.begin_search(now) {
             return 0;
@@ -203,8 +203,8 @@ impl Shard {
         self.drop_stale_deadlines();
     }
 
-    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half of
-    /// it.
+    /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half
+    /// of it.
     fn drop_stale_deadlines(&mut self) {
         if self.deadlines.len() > 2 * self.entries.len() + 64 {
             let mut deadlines = std::mem::take(&mut self.deadlines);
@@ -232,7 +232,7 @@ fn hash(id: ReservationId) -> u64 {
 mod tests {
     use super::*;
 
-    const REMEMBERED: usize = 100;
+    const REMEMBERED: usize = 256;
 
     fn record(deadline: u64) -> Record {
         Record {

@@ -1,9 +1,9 @@
 //! The last refusal of a shard, readable without its lock.
 //!
-//! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, and nothing
-//! is counted meanwhile, a refusal stays right until the instant it named, so the answer can be repeated from here.
-//! Writers hold the lock of the shard; readers hold nothing: they read a version before and after, and believe what is
-//! between only if it did not change.
+//! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, and
+//! nothing is counted meanwhile, a refusal stays right until the instant it named, so the answer can be repeated from
+//! here. Writers hold the lock of the shard; readers hold nothing: they read a version before and after, and believe
+//! what is between only if it did not change.
 
 use crate::clock::Tick;
 use crate::key::Fingerprint;

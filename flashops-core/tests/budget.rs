@@ -1,0 +1,313 @@
+//! What the front door promises about one call, seen through a recorder.
+
+use std::future::{Ready, pending, ready};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+
+use flashops_core::budget::{BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
+use flashops_core::caller::Caller;
+use flashops_core::clock::{ManualClock, Moment};
+use flashops_core::estimate::{Estimate, InputBound, OutputCap};
+use flashops_core::key::{Key, Scope, Scopes};
+use flashops_core::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel, Window};
+use flashops_core::price::PriceBook;
+use flashops_core::record::{Ending, Event, Recorder};
+use flashops_core::store::{
+    Admit, Admitted, Extend, Extended, GiveBack, MemoryStore, Refused, Reserve, Reserved, Settle, Settled, Standing,
+    Store, StoreError,
+};
+use flashops_core::units::{Amounts, Tokens};
+use flashops_core::usage::Usage;
+
+/// Writes down what it is told.
+#[derive(Clone, Debug, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Recorder for Notes {
+    fn record(&self, event: &Event<'_>) {
+        let note = match event {
+            Event::Denied { denied, policy, .. } => format!("denied by {}", policy.limit(denied.limit).name()),
+            Event::Voided { .. } => "voided".to_owned(),
+            Event::Settled(settled) => format!("{} with {}", settled.ending.name(), settled.usage.total()),
+            Event::Threshold { crossing, policy, .. } => {
+                format!("{} of {}", crossing.threshold, policy.limit(crossing.limit).name())
+            }
+            Event::Exceeded { limit, policy, .. } => format!("{} exceeded", policy.limit(*limit).name()),
+            _ => "unknown".to_owned(),
+        };
+        self.0.lock().unwrap().push(note);
+    }
+}
+
+impl Notes {
+    fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn limit(name: &str, scope: Scope, resource: Resource, amount: u64) -> Limit {
+    Limit::new(name, scope, resource, amount, Window::Lifetime).unwrap()
+}
+
+fn budget(limits: Vec<Limit>) -> (Budget<MemoryStore<ManualClock>>, Notes) {
+    let (notes, policy) = (Notes::default(), Policy::new(limits).unwrap());
+    let store = Arc::new(MemoryStore::new(Arc::new(policy), ManualClock::new()));
+    (Budget::new(store, Arc::new(PriceBook::embedded().clone()), notes.clone()), notes)
+}
+
+/// A request of ann for this model, of 100 tokens in and 50 out.
+fn request<S: Store>(budget: &Budget<S>, model: &str) -> CallRequest {
+    CallRequest {
+        caller: Caller::new("ann", "acme"),
+        route: "/v1/chat/completions".into(),
+        model: model.into(),
+        estimate: Estimate::new(InputBound::bytes(100), OutputCap::new(Tokens::saturating(50))),
+        limits: budget.policy().limits_on("/v1/chat/completions", true),
+    }
+}
+
+#[test]
+fn another_name_of_a_model_is_no_other_account() {
+    let (budget, _) = budget(vec![limit("model", Scope::Model, Resource::Tokens, 200)]);
+    let held = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    for alias in ["openai/gpt-4o", "gpt-4o-2024-08-06"] {
+        assert!(budget.begin_now(request(&budget, alias)).unwrap().is_err(), "{alias}");
+    }
+    assert!(budget.begin_now(request(&budget, "gpt-4o-mini")).unwrap().is_ok());
+    drop(held);
+}
+
+#[test]
+fn models_that_nobody_knows_share_one_account_of_a_provider() {
+    let (budget, _) = budget(vec![limit("provider", Scope::Provider, Resource::Tokens, 200)]);
+    let held = budget.begin_now(request(&budget, "home-made")).unwrap().unwrap();
+    assert!(budget.begin_now(request(&budget, "home-made-2")).unwrap().is_err());
+    assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_ok(), "openai is somebody else");
+    let keys = Scopes::new().with(Key::new(Scope::Provider, UNKNOWN_PROVIDER));
+    assert_eq!(budget.store().standings_now(&keys, budget.policy().select(|_| true))[0].held, 150);
+    drop(held);
+}
+
+#[test]
+fn a_limit_on_cost_that_does_not_refuse_refuses_no_unknown_model() {
+    for mode in [Mode::Warn, Mode::Shadow] {
+        let (budget, _) = budget(vec![limit("cost", Scope::User, Resource::Cost, 1).with_mode(mode)]);
+        assert!(budget.begin_now(request(&budget, "home-made")).unwrap().is_ok());
+    }
+    let (enforced, _) = budget(vec![limit("cost", Scope::User, Resource::Cost, 1)]);
+    assert_eq!(enforced.begin_now(request(&enforced, "home-made")).unwrap_err(), BeginError::UnknownModel);
+}
+
+#[test]
+fn the_switch_for_unknown_models_decides_for_all_limits() {
+    let with = |unknown_model, resource| {
+        let policy = Policy::new(vec![limit("l", Scope::User, resource, 10_000)]).unwrap();
+        let mut switches = policy.switches().clone();
+        switches.unknown_model = Some(unknown_model);
+        Budget::in_memory(policy.with_switches(switches), ManualClock::new())
+    };
+    let denying = with(UnknownModel::Deny, Resource::Tokens);
+    assert_eq!(denying.begin_now(request(&denying, "home-made")).unwrap_err(), BeginError::UnknownModel);
+    assert!(denying.begin_now(request(&denying, "gpt-4o")).unwrap().is_ok());
+    let lenient = with(UnknownModel::TokensOnly, Resource::Cost);
+    assert!(lenient.begin_now(request(&lenient, "home-made")).unwrap().is_ok());
+}
+
+#[test]
+fn every_limit_that_only_warns_is_told_of_when_it_is_exceeded() {
+    let (budget, notes) = budget(vec![
+        limit("hard", Scope::User, Resource::Tokens, 300),
+        limit("soft", Scope::User, Resource::Tokens, 200).with_mode(Mode::Warn),
+        limit("dark", Scope::Org, Resource::Tokens, 100).with_mode(Mode::Shadow),
+    ]);
+    let first = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    assert_eq!(notes.taken(), ["dark exceeded"]);
+    let second = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    assert_eq!(notes.taken(), ["soft exceeded", "dark exceeded"]);
+    assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_err());
+    assert_eq!(notes.taken(), ["denied by hard"], "if an enforced limit refuses, none counts");
+    drop((first, second));
+}
+
+#[test]
+fn a_call_that_is_dropped_before_any_output_failed_and_with_output_was_cut() {
+    let (budget, notes) = budget(vec![]);
+    let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    call.dispatched();
+    drop(call);
+    assert_eq!(notes.taken(), ["failed with 100"]);
+    let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    call.dispatched();
+    call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(7)));
+    drop(call);
+    assert_eq!(notes.taken(), ["cut with 107"]);
+    drop(budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap());
+    assert_eq!(notes.taken(), ["voided"]);
+}
+
+#[test]
+fn output_is_held_in_advance_from_four_fifths_of_its_hold_while_there_is_room() {
+    let (budget, _) = budget(vec![limit("tokens", Scope::User, Resource::Tokens, 10_600)]);
+    let caller = Caller::new("ann", "acme");
+    let stand = || budget.store().standings_now(&caller.scopes(), budget.policy().select(|_| true))[0];
+    let estimate = Estimate::new(InputBound::bytes(100), OutputCap::new(Tokens::saturating(8_000)));
+    let mut call = budget.begin_now(CallRequest { estimate, ..request(&budget, "gpt-4o") }).unwrap().unwrap();
+    call.dispatched();
+    let counted = |output| Usage::estimated(Tokens::ZERO, Tokens::saturating(output));
+    for (output, held) in [(6_399, 8_100), (6_400, 10_100), (7_999, 10_100), (8_000, 10_100), (9_999, 10_100)] {
+        call.progress(counted(output));
+        assert_eq!(stand().held, held, "at {output}");
+    }
+    let mut usage = Usage::exact();
+    usage.output = Tokens::saturating(12_000);
+    call.settle(&usage, Ending::Complete);
+    assert_eq!((stand().used, stand().held), (12_000, 0), "the rest is debt");
+}
+
+#[test]
+fn a_top_up_makes_no_hold_live_longer() {
+    let clock = ManualClock::new();
+    let policy = Policy::new(vec![limit("tokens", Scope::User, Resource::Tokens, 10_000)]).unwrap();
+    let max_lifetime = policy.switches().max_lifetime;
+    let budget = Budget::in_memory(policy, clock.clone());
+    let caller = Caller::new("ann", "acme");
+    let stand = || budget.store().standings_now(&caller.scopes(), budget.policy().select(|_| true))[0];
+    let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    call.dispatched();
+    clock.advance(max_lifetime / 2);
+    call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(45)));
+    assert!(stand().held > 150);
+    clock.advance(max_lifetime / 2);
+    assert_eq!((stand().used, stand().held), (145, 0), "charged for what it was known to have used");
+    drop(call);
+    assert_eq!((stand().used, stand().held), (145, 0));
+}
+
+#[test]
+fn thresholds_are_told_once_after_the_call_that_reached_them() {
+    let tokens = limit("tokens", Scope::User, Resource::Tokens, 1_000).with_thresholds([500]).unwrap();
+    let (budget, notes) = budget(vec![tokens]);
+    let mut usage = Usage::exact();
+    usage.input = Tokens::saturating(300);
+    for expected in [&["complete with 300"][..], &["complete with 300", "500 of tokens"], &["complete with 300"]] {
+        let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+        call.dispatched();
+        call.settle(&usage, Ending::Complete);
+        assert_eq!(notes.taken(), expected);
+    }
+}
+
+/// A memory store whose answers to a reservation get lost or do not come.
+#[derive(Debug)]
+struct Unheard {
+    inner: MemoryStore<ManualClock>,
+    answers: bool,
+}
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+impl Store for Unheard {
+    type Admit = Ready<Result<Result<Admitted, Denied>, StoreError>>;
+    type Reserve = Answer<Result<Reserved, Refused>>;
+    type Extend = Ready<Result<Extended, StoreError>>;
+    type Settle = Ready<Result<Settled, StoreError>>;
+    type Standings = Ready<Result<Vec<Standing>, StoreError>>;
+
+    fn policy(&self) -> &Policy {
+        self.inner.policy()
+    }
+
+    fn now(&self) -> Moment {
+        self.inner.now()
+    }
+
+    fn admit(&self, command: &Admit<'_>) -> Self::Admit {
+        self.inner.admit(command)
+    }
+
+    fn give_back(&self, command: &GiveBack<'_>) {
+        self.inner.give_back(command);
+    }
+
+    fn reserve(&self, command: &Reserve<'_>) -> Self::Reserve {
+        drop(self.inner.reserve(command));
+        match self.answers {
+            true => Box::pin(ready(Err(StoreError::Unavailable("timed out".to_owned())))),
+            false => Box::pin(pending()),
+        }
+    }
+
+    fn extend(&self, command: &Extend) -> Self::Extend {
+        self.inner.extend(command)
+    }
+
+    fn settle(&self, command: &Settle) -> Self::Settle {
+        self.inner.settle(command)
+    }
+
+    fn standings(&self, scopes: &Scopes<'_>, limits: LimitSet) -> Self::Standings {
+        self.inner.standings(scopes, limits)
+    }
+}
+
+fn unheard(answers: bool) -> (Budget<Unheard>, Notes) {
+    let policy = Policy::new(vec![limit("tokens", Scope::User, Resource::Tokens, 1_000)]).unwrap();
+    let inner = MemoryStore::new(Arc::new(policy), ManualClock::new());
+    let notes = Notes::default();
+    let store = Arc::new(Unheard { inner, answers });
+    (Budget::new(store, Arc::new(PriceBook::embedded().clone()), notes.clone()), notes)
+}
+
+/// Tokens of ann that are used, and held.
+fn standing(budget: &Budget<Unheard>) -> (u64, u64) {
+    let caller = Caller::new("ann", "acme");
+    let standings = budget.store().inner.standings_now(&caller.scopes(), budget.policy().select(|_| true));
+    (standings[0].used, standings[0].held)
+}
+
+#[test]
+fn a_reservation_whose_answer_was_lost_is_given_back() {
+    let (budget, _) = unheard(true);
+    let begin = std::pin::pin!(budget.begin(request(&budget, "gpt-4o")));
+    assert_eq!(standing(&budget), (0, 150), "it was made");
+    let answer = begin.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(answer, std::task::Poll::Ready(Err(BeginError::Store(_)))));
+    assert_eq!(standing(&budget), (0, 0));
+}
+
+#[test]
+fn a_reservation_that_nobody_waits_for_any_more_is_given_back_and_told_of() {
+    let (budget, notes) = unheard(false);
+    let mut begin = Box::pin(budget.begin(request(&budget, "gpt-4o")));
+    assert!(begin.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(standing(&budget), (0, 150));
+    drop(begin);
+    assert_eq!(standing(&budget), (0, 0));
+    assert_eq!(notes.taken(), ["voided"]);
+}
+
+#[test]
+fn a_hold_by_hand_voids_before_it_is_dispatched_and_charges_its_checkpoint_after() {
+    let (budget, _) = budget(vec![
+        limit("tokens", Scope::User, Resource::Tokens, 1_000),
+        limit("requests", Scope::User, Resource::Requests, 10),
+    ]);
+    let caller = Caller::new("ann", "acme");
+    let (scopes, all) = (caller.scopes(), budget.policy().select(|_| true));
+    let amounts = |requests, input| Amounts { requests, input: Tokens::saturating(input), ..Amounts::ZERO };
+    let reserve = || budget.try_reserve(&scopes, all, amounts(1, 400), amounts(0, 30)).unwrap();
+    let stand = || budget.store().standings_now(&scopes, all).iter().map(|s| (s.used, s.held)).collect::<Vec<_>>();
+
+    drop(reserve());
+    assert_eq!(stand(), [(0, 0), (0, 0)]);
+    let mut reservation = reserve();
+    reservation.dispatched();
+    assert_eq!(stand(), [(0, 400), (1, 0)]);
+    drop(reservation);
+    assert_eq!(stand(), [(30, 0), (1, 0)]);
+    drop(reserve().settle(amounts(1, 55)));
+    assert_eq!(stand(), [(85, 0), (2, 0)]);
+    drop(reserve().void());
+    assert_eq!(stand(), [(85, 0), (2, 0)]);
+}

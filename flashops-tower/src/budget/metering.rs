@@ -1,0 +1,131 @@
+use bytes::Bytes;
+use flashops_core::budget::Call;
+use flashops_core::record::Ending;
+use flashops_core::store::Store;
+use flashops_core::units::Tokens;
+use flashops_core::usage::{Quality, Usage};
+use http_body::Frame;
+
+use crate::inspect::WireFormat;
+use crate::usage::{BodyKind, HideUsage, Meter, Passed};
+
+/// Reads one response as it passes, and settles its call.
+#[derive(Debug)]
+pub(super) struct Metering<T: Store> {
+    call: Option<Call<T>>,
+    format: WireFormat,
+    /// `None` where nobody knows how to read the body.
+    meter: Option<Meter>,
+    hide: Option<HideUsage>,
+    /// Output is counted while it comes.
+    is_stream: bool,
+    /// How the call ends if the body is complete.
+    ending: Ending,
+    /// Bytes of the inner body so far.
+    seen: u64,
+    ended: bool,
+    next: Waiting,
+}
+
+/// What the client has still to get.
+#[derive(Debug, Default)]
+struct Waiting {
+    data: Option<Bytes>,
+    passed: Passed,
+    trailers: Option<Frame<Bytes>>,
+}
+
+impl<T: Store> Metering<T> {
+    pub(super) fn new(call: Call<T>, format: WireFormat, kind: Option<BodyKind>, hides: bool, ending: Ending) -> Self {
+        let meter = kind.map(|kind| Meter::new(format, kind));
+        let is_stream = kind == Some(BodyKind::Sse);
+        let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
+        Self { call: Some(call), format, meter, hide, is_stream, ending, seen: 0, ended: false, next }
+    }
+
+    /// Whether an event may be taken out of the body.
+    pub(super) const fn hides(&self) -> bool {
+        self.hide.is_some()
+    }
+
+    /// Whether nothing more comes from the inner body.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether nothing more goes to the client.
+    pub(super) fn is_done(&self) -> bool {
+        let Waiting { data, passed, trailers } = &self.next;
+        self.ended && data.is_none() && passed.len() == 0 && trailers.is_none()
+    }
+
+    /// The next frame that may pass.
+    pub(super) fn next_frame(&mut self) -> Option<Frame<Bytes>> {
+        let Waiting { data, passed, trailers } = &mut self.next;
+        let data = passed.next().or_else(|| data.take()).map(Frame::data);
+        data.or_else(|| trailers.take())
+    }
+
+    /// Looks at a frame of the inner body.
+    pub(super) fn take(&mut self, frame: Frame<Bytes>) {
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => {
+                self.end(true);
+                self.next.trailers = Some(trailers);
+                return;
+            }
+        };
+        self.seen = self.seen.saturating_add(data.len() as u64);
+        if let Some(meter) = &mut self.meter {
+            meter.push(&data);
+            if let (Some(call), true) = (&mut self.call, self.is_stream) {
+                call.progress(Usage::estimated(Tokens::ZERO, meter.counted_output()));
+            }
+        }
+        match &mut self.hide {
+            None => self.next.data = Some(data),
+            Some(hide) => self.next.passed = hide.push(data),
+        }
+    }
+
+    /// The inner body has ended, properly or not. What was withheld passes now, unless it is the usage.
+    pub(super) fn end(&mut self, complete: bool) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        if let Some(hide) = &mut self.hide {
+            self.next.data = hide.finish();
+        }
+        self.settle(complete);
+    }
+
+    /// Settles the call, once. A response that was whole by its own account is complete even if its end did not come.
+    fn settle(&mut self, complete: bool) {
+        let Some(mut call) = self.call.take() else { return };
+        let (reported, counted, whole) = match &mut self.meter {
+            None => (Usage::absent(), self.unread(), complete),
+            Some(meter) => {
+                meter.finish();
+                let reported = meter.usage_with_input(call.estimate().input);
+                let needs_no_end =
+                    self.seen == 0 || reported.quality == Quality::Exact || self.ending == Ending::Rejected;
+                (reported, meter.counted_output(), meter.ended() || complete && needs_no_end)
+            }
+        };
+        call.progress(Usage::estimated(Tokens::ZERO, counted));
+        call.settle(&reported, if whole { self.ending } else { Ending::Cut });
+    }
+
+    /// The output that a body nobody could read may have been.
+    const fn unread(&self) -> Tokens {
+        if self.format.has_output() { Tokens::saturating(self.seen.div_ceil(4)) } else { Tokens::ZERO }
+    }
+}
+
+impl<T: Store> Drop for Metering<T> {
+    fn drop(&mut self) {
+        self.settle(false);
+    }
+}
