@@ -35,6 +35,8 @@ use tower_governor::{GovernorError, GovernorLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 
+/// More requests than any run makes, and few enough to be counted in 32 bits, as real limits are.
+const MANY: u64 = 1 << 31;
 const HUGE: u64 = 1 << 40;
 
 fn main() {
@@ -185,7 +187,7 @@ fn added(layered: &Figures, bare: &Figures) -> Figures {
 }
 
 fn rate_limit(options: &Options, keys: &Keys) -> Row {
-    let ours = RateLimitLayer::new(limiter(HUGE, HUGE), api_keys(keys)).layer(Empty);
+    let ours = RateLimitLayer::new(limiter(MANY, MANY), api_keys(keys)).layer(Empty);
     let peer = governor(1_000_000_000).layer(Empty);
     for key in keys.iter() {
         admitted(call(&mut ours.clone(), with_key(key)));
@@ -195,14 +197,17 @@ fn rate_limit(options: &Options, keys: &Keys) -> Row {
         Contestant::new("ours", |worker, operations| {
             let mut service = ours.clone();
             (0..operations).for_each(|_| admitted(call(&mut service, with_key(pick(keys, worker)))));
-        }),
+        })
+        .with_warm_up(keys.len()),
         Contestant::new("tower_governor", |worker, operations| {
             let mut service = peer.clone();
             (0..operations).for_each(|_| admitted(call(&mut service, with_key(pick(keys, worker)))));
-        }),
+        })
+        .with_warm_up(keys.len()),
         Contestant::new("bare", |worker, operations| {
             (0..operations).for_each(|_| admitted(call(&mut Empty, with_key(pick(keys, worker)))));
-        }),
+        })
+        .with_warm_up(keys.len()),
     ];
     let figures = race(&all, &options.plan);
     let [ours, peer] = [0, 1].map(|index| added(&figures[index], &figures[2]));
@@ -280,11 +285,13 @@ fn token_budget(options: &Options, keys: &Keys) -> Row {
         Contestant::new("ours", |worker, operations| {
             let mut service = layered.clone();
             (0..operations).for_each(|_| exchange(&mut service, request(pick(keys, worker))));
-        }),
+        })
+        .with_warm_up(keys.len()),
         Contestant::new("bare", |worker, operations| {
             let mut service = provider.clone();
             (0..operations).for_each(|_| exchange(&mut service, request(pick(keys, worker))));
-        }),
+        })
+        .with_warm_up(keys.len()),
     ];
     let figures = race(&all, &options.plan);
     let ours = added(&figures[0], &figures[1]);

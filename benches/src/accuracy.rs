@@ -20,7 +20,7 @@ use std::f64::consts::TAU;
 use std::time::Duration;
 
 use flashops_core::budget::Budget;
-use flashops_core::clock::ManualClock;
+use flashops_core::clock::{Clock, ManualClock};
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Algorithm, Limit, Policy, Resource, Window};
 use flashops_core::units::{Amounts, Tokens};
@@ -119,7 +119,8 @@ pub fn judge(algorithm: Algorithm, limit: u64, traffic: &Traffic, arrivals: usiz
     let (mut exact, mut admitted) = (ExactLog::default(), ExactLog::default());
     let (mut random, mut at) = (fastrand::Rng::with_seed(7), 0_u64);
     for _ in 0..arrivals {
-        let (wait, amount) = traffic.next(&mut random, at as f64 / 1e9, limit as f64);
+        // By the clock's own seconds, on whose minutes the two counters' windows begin.
+        let (wait, amount) = traffic.next(&mut random, clock.tick().nanos() as f64 / 1e9, limit as f64);
         let wait = (wait * 1e9) as u64 + 1;
         at += wait;
         clock.advance(Duration::from_nanos(wait));

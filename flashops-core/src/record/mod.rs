@@ -129,7 +129,7 @@ pub struct CallInfo {
     pub caller: Caller,
     /// The route: a template or a path, from a bounded set.
     pub route: Arc<str>,
-    /// The model that was asked for.
+    /// The model that was asked for; empty for a request that asks for none.
     pub model: Arc<str>,
     /// When it was reserved.
     pub started: Moment,

@@ -14,7 +14,7 @@ use crate::units::Amounts;
 
 /// How many shards there are for each processor: enough that two threads seldom meet in one, and few enough that what
 /// all of them hold stays in its cache.
-const SHARDS_PER_PROCESSOR: usize = 4;
+const SHARDS_PER_PROCESSOR: usize = 32;
 const MOST_SHARDS: usize = 256;
 
 /// How many settled reservations all shards together remember, to recognise a settlement that is repeated.
@@ -206,7 +206,7 @@ impl Shard {
     /// Most reservations end long before their deadline; what they leave in the queue goes when it is more than half
     /// of it.
     fn drop_stale_deadlines(&mut self) {
-        if self.deadlines.len() > 2 * self.entries.len() + 64 {
+        if self.deadlines.len() > 2 * self.entries.len() + 32 {
             let mut deadlines = std::mem::take(&mut self.deadlines);
             deadlines.retain(|Reverse((deadline, id))| {
                 let id = ReservationId::from_bits(*id);
