@@ -12,10 +12,12 @@
 //! | `RATE_LIMIT_PER_MINUTE` | requests in a minute on routes that call no model; only without `FLASHOPS_CONFIG` | 60 |
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` | where to send Anthropic's format, and with which key | the stub |
+//! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
 //! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage, such as `10.0.0.0/8,::1/128` | loopback |
 
 mod gateway {
     pub(crate) mod admin;
+    pub(crate) mod announce;
     pub(crate) mod app;
     pub(crate) mod pages;
     pub(crate) mod provider;
@@ -26,6 +28,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use flashops_testkit::audit::{Finding, WindowAudit};
 use flashops_testkit::stub::StubProvider;
 use gateway::app::app;
 use gateway::provider::Providers;
@@ -50,7 +53,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let app = app(&settings, providers);
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
-    let health = app.health.clone();
+    let (health, audit) = (app.health.clone(), app.audit.clone());
     let stopped = async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             health.shut_down();
@@ -59,5 +62,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
     stub.shutdown().await;
+    for finding in audit.iter().flat_map(WindowAudit::findings) {
+        let Finding { limit, amount, keys, settlements, fullest, over } = finding;
+        println!(
+            "audit: {limit}: {settlements} settlements of {keys} keys, at most {fullest} of {amount} in a window, {over} over"
+        );
+    }
     Ok(())
 }

@@ -12,10 +12,12 @@ use flashops::axum::peer::peer_addr;
 use flashops::core::clock::CoarseClock;
 use flashops::core::health::{Group, HealthRegistry};
 use flashops::core::store::MemoryStore;
+use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::admin::mark;
+use super::announce::Announce;
 use super::pages;
 use super::provider::Providers;
 use super::settings::Settings;
@@ -26,10 +28,13 @@ const MOST_BODY: usize = 8 << 20;
 pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: HealthRegistry,
+    pub(crate) audit: Option<WindowAudit>,
 }
 
 pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
-    let controls = Controls::new(&settings.config);
+    let audit = settings.audit.then(|| WindowAudit::new(settings.config.policy().clone()));
+    let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
+    let controls = Controls::with(&settings.config, CoarseClock::new(), (Announce, recorders));
     let registry = HealthRegistry::new();
     let of_models = HealthRegistry::new();
     for (registry, groups) in [(&registry, &[Group::Readiness]), (&of_models, &[Group::Readiness])] {
@@ -52,7 +57,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    App { router, health: registry }
+    App { router, health: registry, audit }
 }
 
 fn health_routes(registry: HealthRegistry) -> Router {

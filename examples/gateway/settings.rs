@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) openai: Upstream,
     pub(crate) anthropic: Upstream,
     pub(crate) admin: AdminAllow,
+    pub(crate) audit: bool,
 }
 
 /// A provider, if the environment names one.
@@ -37,6 +38,7 @@ impl Settings {
             openai: Upstream::of("OPENAI")?,
             anthropic: Upstream::of("ANTHROPIC")?,
             admin: admin()?,
+            audit: variable("FLASHOPS_AUDIT")?.is_some(),
         })
     }
 }

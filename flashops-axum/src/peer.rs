@@ -14,8 +14,8 @@
 //! # let _ = app;
 //! ```
 //!
-//! Edge cases: without `into_make_service_with_connect_info` there is no address, and requests pass unchanged; anonymous
-//! callers then share one account.
+//! Edge cases: without `into_make_service_with_connect_info` there is no address, and requests pass unchanged;
+//! anonymous callers then share one account.
 //!
 //! What this module does not do: believe `X-Forwarded-For`.
 

@@ -15,9 +15,9 @@
 //!
 //! A caller is cheap to clone, and its keys are hashed once, when it is made.
 //!
-//! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold for it
-//! too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no address
-//! until one is given with [`Caller::at`]; limits on addresses do not count it before.
+//! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold
+//! for it too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no
+//! address until one is given with [`Caller::at`]; limits on addresses do not count it before.
 //!
 //! What this module does not do: authenticate, or read a request.
 

@@ -1,5 +1,8 @@
 //! What the tests, examples and benchmarks of flashops share.
 //!
+//! - [`audit`]: an exact log of what was settled, held against the limits.
+//! - [`conformance`]: what every store must do, as numbered cases.
+//! - [`oracle`]: a model of a store, too simple to be wrong, and random scripts that are run against both.
 //! - [`stub`]: a provider on loopback that speaks the wire formats of OpenAI and Anthropic, deterministic, with
 //!   directives for every way in which a provider can fail, and a ledger of what it really produced.
 //! - [`trace`]: request traces, read from CSV or generated from a seed.
@@ -13,5 +16,8 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
+pub mod conformance;
+pub mod oracle;
 pub mod stub;
 pub mod trace;

@@ -1,4 +1,20 @@
 //! Token budgets, rate limits and usage metering for services in front of a language model, as tower layers.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`rate_limit`] | a layer that counts requests and refuses those beyond |
+//! | [`budget`] | a layer that reserves before each call of a model and settles after it |
+//! | [`inspect`] | what a request asks for: model, caps, stream; and the few changes that are made to it |
+//! | [`usage`] | what a response used, read while it passes |
+//! | [`identify`] | who is asking |
+//! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
+//!
+//! From the outside in: identification of your own, the rate limit, the token budget, your service. `Router::layer`
+//! of axum wraps what was added before it, so the outermost layer is added last; `tower::ServiceBuilder` is read from
+//! the top. The crate `flashops` stacks them for you.
+//!
+//! Nothing here needs a runtime. The layers work on any service of `http` requests whose bodies are made of
+//! [`Bytes`](bytes::Bytes), in front of a handler and around a client alike.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod rate_limit;
@@ -10,3 +26,6 @@ pub mod reject;
 
 mod json;
 mod path;
+
+pub use budget::TokenBudgetLayer;
+pub use rate_limit::RateLimitLayer;

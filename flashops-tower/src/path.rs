@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// The path as a generous server reads it: letters decoded, empty segments and dots resolved, no slash at the end.
 ///
-/// A client that spells a route differently would otherwise leave the route's limits, where the service behind is such a
-/// server.
+/// A client that spells a route differently would otherwise leave the route's limits, where the service behind is
+/// such a server.
 pub(crate) fn plain(path: &str) -> Cow<'_, str> {
     let is_plain = !path.contains('%') && !path.contains("//") && !path.contains("/.") && !path.ends_with('/');
     if is_plain || path == "/" {

@@ -23,3 +23,8 @@ pub use flashops_tower as tower;
 pub use flashops_axum as axum;
 
 pub use controls::{Controls, ControlsLayer};
+
+/// The example of the README is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

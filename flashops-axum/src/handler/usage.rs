@@ -44,8 +44,8 @@ impl<T: Store> fmt::Debug for UsageReport<T> {
     }
 }
 
-/// An extension of requests: whoever asks sees everybody's usage, as an [admin](Caller::is_admin) does. Set it where the
-/// network is proof enough.
+/// An extension of requests: whoever asks sees everybody's usage, as an [admin](Caller::is_admin) does. Set it where
+/// the network is proof enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeesAll;
 
@@ -59,17 +59,16 @@ pub struct UsageQuery {
 
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
-/// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits of everyone who has one.
+/// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
+/// of everyone who has one.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
     sees_all: Option<Extension<SeesAll>>,
     query: Result<Query<UsageQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let window = match query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h"))) {
-        Ok(Some(window)) => window,
-        Ok(None) | Err(_) => return bad_window(),
-    };
+    let asked = query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h")));
+    let Ok(Some(window)) = asked else { return bad_window() };
     let now = report.budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));

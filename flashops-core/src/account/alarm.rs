@@ -4,8 +4,8 @@ use crate::clock::{Moment, Tick, UnixSeconds};
 
 /// Whether one threshold of one limit has fired.
 ///
-/// In a calendar period it fires once. In a sliding window it fires when usage comes up to it, again only after usage was
-/// below nine tenths of it, and at most once in the length of the window. In a lifetime it fires once.
+/// In a calendar period it fires once. In a sliding window it fires when usage comes up to it, again only after usage
+/// was below nine tenths of it, and at most once in the length of the window. In a lifetime it fires once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Alarm {
     state: State,

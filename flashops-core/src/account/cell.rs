@@ -4,8 +4,9 @@ use crate::clock::{Moment, Tick, UnixSeconds};
 use crate::limit::Retry;
 use crate::window::{Approximate, CalendarState, ExactLog, Gcra, Ring};
 
-/// The state of one limit for one key.
+/// The state of one limit for one key, in one cache line.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Cell {
     pub(crate) held: u64,
     count: Count,
@@ -22,6 +23,8 @@ enum Count {
     Log(ExactLog),
     Ring(Ring),
 }
+
+const _: () = assert!(size_of::<Cell>() == 64);
 
 /// A state and a timing come from the same layout, so they are of the same kind.
 const SAME_KIND: &str = "an account is read with the layout that made it";
@@ -41,7 +44,15 @@ impl Cell {
     }
 
     /// What is used in the window that ends now, holds not included.
+    #[inline]
     pub(crate) fn used(&mut self, rule: &Rule, now: Moment) -> u64 {
+        if let (Count::Ring(ring), Timing::Ring(span)) = (&mut self.count, &rule.timing) {
+            return ring.used(*span, now.tick);
+        }
+        self.used_otherwise(rule, now)
+    }
+
+    fn used_otherwise(&mut self, rule: &Rule, now: Moment) -> u64 {
         match (&mut self.count, &rule.timing) {
             (Count::Ring(ring), Timing::Ring(span)) => ring.used(*span, now.tick),
             (Count::Log(log), Timing::Log { span, window }) => log.used(*span, *window, now.tick),
@@ -58,7 +69,15 @@ impl Cell {
     }
 
     /// Counts an amount in the current window or period.
+    #[inline]
     pub(crate) fn add(&mut self, rule: &Rule, amount: u64, now: Moment) {
+        match (&mut self.count, &rule.timing) {
+            (Count::Ring(ring), Timing::Ring(span)) if self.alarms.is_empty() => ring.add(*span, amount, now.tick),
+            _ => self.add_otherwise(rule, amount, now),
+        }
+    }
+
+    fn add_otherwise(&mut self, rule: &Rule, amount: u64, now: Moment) {
         if !self.alarms.is_empty() {
             // Between two additions usage only goes down, so nobody else needs to look how low it was.
             let used = self.used(rule, now);
@@ -81,8 +100,8 @@ impl Cell {
         }
     }
 
-    /// Gives back an amount that was counted at an earlier moment, in the window or period in which it was counted and in
-    /// no other.
+    /// Gives back an amount that was counted at an earlier moment, in the window or period in which it was counted
+    /// and in no other.
     pub(crate) fn remove(&mut self, rule: &Rule, amount: u64, at: Moment, now: Moment) {
         match (&mut self.count, &rule.timing) {
             (Count::Ring(ring), Timing::Ring(span)) => ring.remove(*span, amount, at.tick),

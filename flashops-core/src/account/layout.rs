@@ -20,9 +20,27 @@ pub(crate) enum Shape {
     /// Small limits on requests alone: one exact log for all of them.
     Log(LogSpan),
     /// One or two limits on requests alone: rings without an allocation while the current bucket lasts.
-    Pair,
+    Pair(PairRules),
     /// Anything else: a cell for each limit.
     Cells,
+}
+
+/// The limits of a pair, without what only others need.
+pub(crate) type PairRules = [PairRule; 2];
+
+/// A limit of a pair; the second may be missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PairRule {
+    set: LimitSet,
+    pub(crate) amount: u64,
+    pub(crate) span: RingSpan,
+}
+
+impl PairRule {
+    #[inline]
+    pub(crate) const fn is_in(&self, set: LimitSet) -> bool {
+        !self.set.intersection(set).is_empty()
+    }
 }
 
 /// One limit, ready to be applied.
@@ -118,7 +136,15 @@ fn shape(limits: &[(LimitIndex, &Limit)], resolution: Duration) -> Shape {
         let longest = limits.iter().map(|(_, limit)| length(limit, resolution)).max().unwrap_or_default();
         return Shape::Log(LogSpan::new(longest, largest));
     }
-    if limits.len() <= 2 && largest <= LARGEST_IN_PAIR { Shape::Pair } else { Shape::Cells }
+    if limits.len() > 2 || largest > LARGEST_IN_PAIR {
+        return Shape::Cells;
+    }
+    let mut rules = [PairRule { set: LimitSet::EMPTY, amount: 0, span: RingSpan::new(Duration::MAX) }; 2];
+    for (rule, (index, limit)) in rules.iter_mut().zip(limits) {
+        rule.set.insert(*index);
+        (rule.amount, rule.span) = (limit.amount(), RingSpan::new(length(limit, resolution)));
+    }
+    Shape::Pair(rules)
 }
 
 fn timing(limit: &Limit, shape: Shape, resolution: Duration, carry: CarryDebt) -> Timing {
@@ -146,7 +172,7 @@ fn strict(limit: &Limit, shape: Shape, window: Duration) -> Timing {
     let span = match shape {
         Shape::Log(shared) => shared,
         Shape::Cells if fits_a_log(limit) => LogSpan::new(window, limit.amount()),
-        Shape::Cells | Shape::Pair => return Timing::Ring(RingSpan::new(window)),
+        Shape::Cells | Shape::Pair(_) => return Timing::Ring(RingSpan::new(window)),
     };
     Timing::Log { span, window: span.window(window) }
 }

@@ -36,13 +36,14 @@ use std::time::Duration;
 
 pub(crate) use alarm::{Alarm, Once};
 use cell::Cell;
+use layout::PairRules;
 pub(crate) use layout::{Layout, Rule, Shape, Timing};
 
 use crate::clock::Moment;
 use crate::limit::{Denied, LimitSet, Resource, Retry};
 use crate::store::{Crossing, Crossings, Standing};
 use crate::units::Amounts;
-use crate::window::{ExactLog, Head, SLOTS};
+use crate::window::{ExactLog, Head, RingSpan, SLOTS};
 
 /// The state of one key under all limits of its scope.
 #[derive(Clone, Debug)]
@@ -61,15 +62,37 @@ pub(crate) struct Pair {
 
 impl Pair {
     #[inline]
-    fn used(&mut self, place: usize, rule: &Rule, now: Moment) -> u64 {
-        let Timing::Ring(span) = &rule.timing else { return 0 };
+    fn used(&mut self, place: usize, span: RingSpan, now: Moment) -> u64 {
         let slots = &mut self.slots;
-        self.heads[place].used(*span, now.tick, |wanted| {
+        self.heads[place].used(span, now.tick, |wanted| {
             if wanted && slots.is_none() {
                 *slots = Some(Box::new([0; 2 * SLOTS]));
             }
             slots.as_deref_mut().map_or(&mut [][..], |all| part_mut(all, place))
         })
+    }
+
+    #[inline]
+    fn fits(&mut self, rules: &PairRules, set: LimitSet, requests: u64, now: Moment) -> bool {
+        for (place, rule) in rules.iter().enumerate() {
+            if rule.is_in(set) && requests > 0 {
+                let used = self.used(place, rule.span, now);
+                if used.saturating_add(requests) > rule.amount {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Counts requests in the buckets that the last look moved to.
+    #[inline]
+    fn add(&mut self, rules: &PairRules, set: LimitSet, requests: u64) {
+        for (place, rule) in rules.iter().enumerate() {
+            if rule.is_in(set) {
+                self.heads[place].add(requests);
+            }
+        }
     }
 }
 
@@ -82,7 +105,7 @@ impl Account {
     pub(crate) fn new(layout: &Layout) -> Self {
         match layout.shape {
             Shape::Log(_) => Self::Log(ExactLog::default()),
-            Shape::Pair => Self::Pair(Pair::default()),
+            Shape::Pair(_) => Self::Pair(Pair::default()),
             Shape::Cells => Self::Cells(layout.rules.iter().map(Cell::new).collect()),
         }
     }
@@ -90,6 +113,17 @@ impl Account {
     /// Whether the amounts fit all enforced limits of the set.
     #[inline]
     pub(crate) fn fits(&mut self, layout: &Layout, set: LimitSet, asked: &Amounts, now: Moment) -> bool {
+        if let (Self::Pair(pair), Shape::Pair(rules)) = (&mut *self, &layout.shape) {
+            return pair.fits(rules, set, asked.requests, now);
+        }
+        if let Self::Cells(cells) = self {
+            return layout.rules_in(set).all(|(place, rule)| {
+                let (amount, cell) = (rule.resource.of(asked), &mut cells[place]);
+                !rule.enforced
+                    || amount == 0
+                    || cell.used(rule, now).saturating_add(cell.held).saturating_add(amount) <= rule.amount
+            });
+        }
         layout.rules_in(set).all(|(place, rule)| !rule.enforced || self.fits_one(place, rule, asked, now))
     }
 
@@ -152,6 +186,24 @@ impl Account {
         }
     }
 
+    /// Counts requests if they fit all enforced limits of the set.
+    #[inline]
+    pub(crate) fn count(&mut self, layout: &Layout, set: LimitSet, requests: u64, now: Moment) -> bool {
+        if let (Self::Pair(pair), Shape::Pair(rules)) = (&mut *self, &layout.shape) {
+            let fits = pair.fits(rules, set, requests, now);
+            if fits {
+                pair.add(rules, set, requests);
+            }
+            return fits;
+        }
+        let asked = Amounts { requests, ..Amounts::ZERO };
+        let fits = self.fits(layout, set, &asked, now);
+        if fits {
+            self.hold(layout, set, &asked, now);
+        }
+        fits
+    }
+
     /// Counts the request and holds the rest of the amounts under every limit of the set.
     #[inline]
     pub(crate) fn hold(&mut self, layout: &Layout, set: LimitSet, amounts: &Amounts, now: Moment) {
@@ -164,9 +216,11 @@ impl Account {
                 }
             }
             Self::Pair(pair) => {
-                for (place, rule) in layout.rules_in(set) {
-                    pair.used(place, rule, now);
-                    pair.heads[place].add(amounts.requests);
+                if let Shape::Pair(rules) = &layout.shape {
+                    for (place, rule) in rules.iter().enumerate() {
+                        pair.used(place, rule.span, now);
+                    }
+                    pair.add(rules, set, amounts.requests);
                 }
             }
             Self::Cells(cells) => {
@@ -192,6 +246,7 @@ impl Account {
     }
 
     /// Releases what was held and counts what was used. A request that used none (`used.requests` is 0) is given back.
+    #[inline]
     pub(crate) fn settle(
         &mut self,
         layout: &Layout,
@@ -255,12 +310,11 @@ impl Account {
                 }
             }
             Self::Pair(pair) => {
-                for (place, rule) in layout.rules_in(set) {
-                    pair.used(place, rule, now);
+                let Shape::Pair(rules) = &layout.shape else { return };
+                for (place, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.is_in(set)) {
+                    pair.used(place, rule.span, now);
                     let slots = pair.slots.as_deref_mut().map_or(&mut [][..], |all| part_mut(all, place));
-                    if let Timing::Ring(span) = &rule.timing {
-                        pair.heads[place].remove(*span, requests, at.tick, slots);
-                    }
+                    pair.heads[place].remove(rule.span, requests, at.tick, slots);
                 }
             }
             Self::Cells(cells) => {
@@ -326,7 +380,10 @@ impl Account {
     #[inline]
     fn used(&mut self, place: usize, rule: &Rule, now: Moment) -> u64 {
         match self {
-            Self::Pair(pair) => pair.used(place, rule, now),
+            Self::Pair(pair) => match &rule.timing {
+                Timing::Ring(span) => pair.used(place, *span, now),
+                _ => 0,
+            },
             Self::Cells(cells) => cells[place].used(rule, now),
             Self::Log(log) => match &rule.timing {
                 Timing::Log { span, window } => log.used(*span, *window, now.tick),
@@ -350,7 +407,7 @@ impl Account {
                 Retry::After(log.down_to(*span, *window, room, now.tick).since(now.tick))
             }
             (Self::Pair(pair), Timing::Ring(span)) => {
-                pair.used(place, rule, now);
+                pair.used(place, *span, now);
                 let slots = pair.slots.as_deref().map_or(&[][..], |all| &all[place * SLOTS..][..SLOTS]);
                 Retry::After(pair.heads[place].down_to(*span, room, now.tick, slots).since(now.tick))
             }

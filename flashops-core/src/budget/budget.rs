@@ -114,7 +114,7 @@ impl<C: Clock> Budget<MemoryStore<C>> {
         let id = ReservationId::random();
         let lifetime = self.policy().switches().max_lifetime;
         let command = Reserve { id, scopes, limits, hold, checkpoint, lifetime, report: false };
-        match self.store().reserve_now(&command) {
+        match self.store().hold_now(&command, &mut Standings::new()) {
             Ok(Ok(_)) => Ok(Reservation::new(Arc::clone(self.store()), id, hold, checkpoint)),
             Ok(Err(refused)) => Err(refused_to_begin(refused)),
             Err(error) => Err(BeginError::Store(error)),

@@ -14,7 +14,8 @@ use crate::usage::{Quality, Usage};
 /// One call of a model, reserved: the guard that settles it on every ending.
 ///
 /// It is settled once: by [`Call::settle`], [`Call::void`], or by dropping it, which voids before [`Call::dispatched`]
-/// and after it charges the larger of the input estimate and what [`Call::progress`] noted. Nothing here awaits or blocks.
+/// and after it charges the larger of the input estimate and what [`Call::progress`] noted. Nothing here awaits or
+/// blocks.
 #[must_use = "a call that is dropped gives back what it holds"]
 #[derive(Debug)]
 pub struct Call<S: Store> {

@@ -39,8 +39,8 @@
 //! | 5 record | who wants to know? | the [`Recorder`](crate::record::Recorder) |
 //!
 //! Edge cases: dropping a guard before `dispatched` voids it; after, it charges what the guard knows. A call whose
-//! model has no price is refused where a cost limit applies, unless the policy says otherwise. A settlement above the hold is
-//! applied in full.
+//! model has no price is refused where a cost limit applies, unless the policy says otherwise. A settlement above the
+//! hold is applied in full.
 //!
 //! What this module does not do: read requests or responses. The layers in `flashops-tower` do.
 

@@ -125,7 +125,8 @@ impl HealthRegistry {
     ///
     /// # Errors
     ///
-    /// [`HealthError`] if the name is not 1 to 64 letters, digits, `-`, `_` or `.`, is taken, or `shutdown`; or if there are
+    /// [`HealthError`] if the name is not 1 to 64 letters, digits, `-`, `_` or `.`, is taken, or `shutdown`; or if
+    /// there are
     /// [`HealthRegistry::MAX_CHECKS`] already.
     pub fn register(
         &self,

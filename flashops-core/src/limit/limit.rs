@@ -80,8 +80,8 @@ pub enum Mode {
 /// How a sliding window counts. Calendar and lifetime windows count exactly and have no choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Sub-buckets, the oldest counted whole; an exact log for an enforced limit of at most 64 requests. Never more than the
-    /// amount in any interval of the window's length.
+    /// Sub-buckets, the oldest counted whole; an exact log for an enforced limit of at most 64 requests. Never more
+    /// than the amount in any interval of the window's length.
     #[default]
     Ring,
     /// Two counters, the older one weighted. Constant memory; lets through up to 1.98 times the amount in a window.
@@ -220,7 +220,8 @@ impl Limit {
     ///
     /// # Errors
     ///
-    /// [`LimitError::BadThresholds`] unless they are 1 to 10,000, at most [`Limit::MAX_THRESHOLDS`] and all different, and for
+    /// [`LimitError::BadThresholds`] unless they are 1 to 10,000, at most [`Limit::MAX_THRESHOLDS`] and all
+    /// different, and for
     /// [`Resource::Concurrency`], which is never settled.
     pub fn with_thresholds(mut self, thresholds: impl Into<Vec<Threshold>>) -> Result<Self, LimitError> {
         let mut list = thresholds.into();
@@ -279,8 +280,8 @@ impl Limit {
         &self.thresholds
     }
 
-    /// Whether exceeding it is spending a budget and not going too fast: calendar and lifetime windows, and sliding ones of
-    /// a day or more, of whatever they count.
+    /// Whether exceeding it is spending a budget and not going too fast: calendar and lifetime windows, and sliding
+    /// ones of a day or more, of whatever they count.
     pub fn is_budget(&self) -> bool {
         match &self.window {
             None => false,

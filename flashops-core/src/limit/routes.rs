@@ -3,7 +3,8 @@ use std::fmt;
 /// Which routes a limit counts on: path patterns, of which the last that matches decides.
 ///
 /// A pattern is a path of segments: `*` stands for one segment, `**` at the end for any number of them, none included,
-/// and a leading `!` excludes what it matches. `["/v1/**", "!/v1/models"]` is everything below `/v1` but that one route.
+/// and a leading `!` excludes what it matches. `["/v1/**", "!/v1/models"]` is everything below `/v1` but that one
+/// route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePatterns(Vec<Pattern>);
 

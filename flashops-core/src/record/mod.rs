@@ -109,6 +109,8 @@ pub enum Event<'a> {
         /// The policy that it speaks of.
         policy: &'a Policy,
     },
+    /// An organisation has settled as many tokens in a window as the threshold of a [`Tally`].
+    OrgThreshold(&'a ThresholdReached),
     /// A threshold of a limit was reached.
     Threshold {
         /// By which call.

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! A command is data. The store applies it to all keys of the request in one step: all of it or nothing, as if no
-//! other command ran meanwhile. Reserving and settling are idempotent by the reservation's id, so that a lost reply can be
-//! asked for again.
+//! other command ran meanwhile. Reserving and settling are idempotent by the reservation's id, so that a lost reply
+//! can be asked for again.
 //!
 //! | state of an id | reserve | settle | deadline passes |
 //! | --- | --- | --- | --- |
@@ -103,7 +103,7 @@ pub struct Admitted {
     pub crossings: Crossings,
 }
 
-/// Undo an [`Admit`].
+/// Undo an [`Admit`]. Each receipt is to be given back once; the store does not remember which were.
 #[derive(Clone, Copy, Debug)]
 pub struct GiveBack<'a> {
     /// As in the command that is undone.
@@ -122,6 +122,18 @@ pub struct Receipt {
     pub(crate) at: Moment,
     /// The scopes, by bit, whose key was counted in the account that overflow callers share.
     pub(crate) overflow: u8,
+}
+
+impl Receipt {
+    /// A receipt for what a store counts now, for stores outside of this crate.
+    pub const fn new(at: Moment) -> Self {
+        Self { at, overflow: 0 }
+    }
+
+    /// When it was counted.
+    pub const fn at(&self) -> Moment {
+        self.at
+    }
 }
 
 /// Count a request and hold amounts until it is settled.

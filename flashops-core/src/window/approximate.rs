@@ -12,9 +12,9 @@
 //! It is an approximation and named as one: traffic that came in at the end of the previous window fades too early, and
 //! up to 1.98 times the limit has been measured in one window. In exchange the state is four words, whatever the limit.
 //!
-//! Edge cases: the share is rounded up. A tick that steps back counts as zero elapsed. A counter that reaches the largest
-//! number stays there until its window has passed. What is given back leaves only the counter of the window it was
-//! added to, so it frees nothing once that window no longer weighs.
+//! Edge cases: the share is rounded up. A tick that steps back counts as zero elapsed. A counter that reaches the
+//! largest number stays there until its window has passed. What is given back leaves only the counter of the window
+//! it was added to, so it frees nothing once that window no longer weighs.
 //!
 //! What this module does not do: decide, or count holds. The caller compares `used + held + asked` with its limit.
 

@@ -27,9 +27,9 @@
 //!
 //! Each instant belongs to exactly one period, and the end of a period is the beginning of the next.
 //!
-//! Edge cases: a wall clock that steps back keeps the current period, so no budget is handed out twice; if it had jumped
-//! ahead by mistake, that period lasts until its end comes. Before the year 1 and after 8999 there is one long period.
-//! Debt can be carried into the next period ([`CarryDebt`]); unused budget never is.
+//! Edge cases: a wall clock that steps back keeps the current period, so no budget is handed out twice; if it had
+//! jumped ahead by mistake, that period lasts until its end comes. Before the year 1 and after 8999 there is one long
+//! period. Debt can be carried into the next period ([`CarryDebt`]); unused budget never is.
 //!
 //! What this module does not do: decide, count holds, or look at a clock.
 

@@ -14,12 +14,14 @@
 //!
 //! What a limit means here is governor's [`Quota`], and each decision is governor's: the tests run its `RateLimiter`
 //! beside this module. It does not run inside, because its check decides and counts in one step. A budget decides with
-//! holds in the sum and counts when the work is done, above the limit where the work cost more, and gives back; there is
-//! no call for any of these, and its sums are not checked for overflow. What remains of the algorithm is one addition.
+//! holds in the sum and counts when the work is done, above the limit where the work cost more, and gives back; there
+//! is no call for any of these, and its sums are not checked for overflow. What remains of the algorithm is one
+//! addition.
 //!
-//! Edge cases: the interval is rounded up to a whole nanosecond, so the rate is never above the limit. A tick that steps
-//! back counts as zero elapsed. A give-back that comes late leaves out what may have come back by itself meanwhile. The
-//! arrival time stops at the last tick, 584 years after the clock's origin, and such a debt is not given back.
+//! Edge cases: the interval is rounded up to a whole nanosecond, so the rate is never above the limit. A tick that
+//! steps back counts as zero elapsed. A give-back that comes late leaves out what may have come back by itself
+//! meanwhile. The arrival time stops at the last tick, 584 years after the clock's origin, and such a debt is not
+//! given back.
 //!
 //! What this module does not do: decide, count holds, or pace limits that [`GcraError`] names.
 

@@ -1,8 +1,8 @@
 //! An exact log of instants, for small amounts that are never exceeded: one log serves every window of a key.
 //!
 //! A limit of L has room for one more exactly if the L-th newest instant has left its window, so a check is one
-//! look-up. Instants are kept in 32 bits as multiples of a power of two of nanoseconds, chosen so that the longest window spans
-//! at most 2³¹ of them (32 ns for a minute, 2 µs for an hour), and rounded up, so that none leaves early.
+//! look-up. Instants are kept in 32 bits as multiples of a power of two of nanoseconds, chosen so that the longest
+//! window spans at most 2³¹ of them (32 ns for a minute, 2 µs for an hour), and rounded up, so that none leaves early.
 
 use std::time::Duration;
 
@@ -222,7 +222,8 @@ mod tests {
                     let millis = window.as_millis() as u64;
                     all.iter().filter(|&&then| then + millis >= now).count() as u64 + amount <= *limit
                 });
-                let ours = WINDOWS.iter().all(|(window, limit)| log.fits(span, span.window(*window), *limit, amount, at(now)));
+                let fits = |limit: &(Duration, u64)| log.fits(span, span.window(limit.0), limit.1, amount, at(now));
+                let ours = WINDOWS.iter().all(fits);
                 prop_assert_eq!(ours, naive);
                 if ours {
                     log.add(span, amount, at(now));

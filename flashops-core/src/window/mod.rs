@@ -19,8 +19,8 @@
 //! # Ok::<(), flashops_core::limit::LimitError>(())
 //! ```
 //!
-//! Each file is one way to count, a pure function of its state, the time and its arguments. All have the same operations:
-//! what is used now, add, give back, and the earliest instant at which the use is down to some number.
+//! Each file is one way to count, a pure function of its state, the time and its arguments. All have the same
+//! operations: what is used now, add, give back, and the earliest instant at which the use is down to some number.
 //!
 //! | window | counts by | never more than the amount | memory |
 //! | --- | --- | --- | --- |
@@ -31,8 +31,8 @@
 //! | calendar | one counter, reset when the period ends | yes, per period | constant |
 //! | lifetime | one counter | yes | constant |
 //!
-//! Edge cases: usage may exceed the amount (debt): it stays in the window like other usage. Time that steps back counts as
-//! zero elapsed. Instants are rounded so that nothing leaves a window early.
+//! Edge cases: usage may exceed the amount (debt): it stays in the window like other usage. Time that steps back
+//! counts as zero elapsed. Instants are rounded so that nothing leaves a window early.
 //!
 //! What this module does not do: read a clock, lock, or know which limit it serves.
 

@@ -1,8 +1,8 @@
 //! The strict sliding window: sub-buckets, the oldest counted whole.
 //!
-//! With R buckets of width W / (R − 1), what was added in bucket b counts until bucket b + R begins, which is at least W
-//! after it was added. The sum over the buckets is kept as it changes, so the number of buckets costs nothing in time,
-//! and the current bucket lives in the head, so that most calls touch nothing else.
+//! With R buckets of width W / (R − 1), what was added in bucket b counts until bucket b + R begins, which is at
+//! least W after it was added. The sum over the buckets is kept as it changes, so the number of buckets costs nothing
+//! in time, and the current bucket lives in the head, so that most calls touch nothing else.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ pub(crate) const SLOTS: usize = 40;
 /// The width of the buckets of one limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingSpan {
-    /// 2⁶⁴ / width, rounded down: a multiplication divides, and the width in force is never smaller than the one asked for.
+    /// 2⁶⁴ / width, rounded down: a multiplication divides, and the width in force is never smaller than the one
+    /// asked for.
     per_tick: u64,
 }
 
@@ -73,8 +74,8 @@ pub(crate) struct Head<C> {
 }
 
 impl<C: Count> Head<C> {
-    /// What is used in the window that ends now. `slots` gives the buckets; it is asked for only when one is needed, and
-    /// may make them then.
+    /// What is used in the window that ends now. `slots` gives the buckets; it is asked for only when one is needed,
+    /// and may make them then.
     #[inline]
     pub(crate) fn used<'s>(&mut self, span: RingSpan, now: Tick, slots: impl FnOnce(bool) -> &'s mut [C]) -> u64
     where
@@ -88,6 +89,7 @@ impl<C: Count> Head<C> {
     }
 
     /// Moves on to a later bucket, dropping what leaves the window.
+    #[cold]
     fn advance<'s>(&mut self, bucket: u64, slots: impl FnOnce(bool) -> &'s mut [C])
     where
         C: 's,
@@ -169,32 +171,36 @@ fn slot(bucket: u64) -> usize {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ring {
     head: Head<u64>,
-    slots: Vec<u64>,
+    /// Made when the first bucket is over.
+    slots: Option<Box<[u64; SLOTS]>>,
 }
 
 impl Ring {
+    #[inline]
     pub(crate) fn used(&mut self, span: RingSpan, now: Tick) -> u64 {
         let slots = &mut self.slots;
         self.head.used(span, now, |wanted| {
-            if wanted && slots.is_empty() {
-                *slots = vec![0; SLOTS];
+            if wanted && slots.is_none() {
+                *slots = Some(Box::new([0; SLOTS]));
             }
-            slots
+            slots.as_deref_mut().map_or(&mut [][..], |slots| slots)
         })
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, span: RingSpan, amount: u64, now: Tick) {
         self.used(span, now);
         self.head.add(amount);
     }
 
     pub(crate) fn remove(&mut self, span: RingSpan, amount: u64, at: Tick) {
-        self.head.remove(span, amount, at, &mut self.slots);
+        let slots = self.slots.as_deref_mut().map_or(&mut [][..], |slots| slots);
+        self.head.remove(span, amount, at, slots);
     }
 
     pub(crate) fn down_to(&mut self, span: RingSpan, room: u64, now: Tick) -> Tick {
         self.used(span, now);
-        self.head.down_to(span, room, now, &self.slots)
+        self.head.down_to(span, room, now, self.slots.as_deref().map_or(&[][..], |slots| slots))
     }
 }
 

@@ -298,8 +298,8 @@ impl<T: Store, I, K> Shared<T, I, K> {
     }
 }
 
-/// Declares the length of a body that may have been changed. One with trailers stays in chunks, since only they can have
-/// any.
+/// Declares the length of a body that may have been changed. One with trailers stays in chunks, since only they can
+/// have any.
 fn set_length(headers: &mut HeaderMap, length: usize, has_trailers: bool) {
     if has_trailers && headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);

@@ -53,8 +53,8 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
 }
 
 impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
-    /// The routes that call a model, in place of the standard ones. The first that matches counts; a request on no route
-    /// passes untouched.
+    /// The routes that call a model, in place of the standard ones. The first that matches counts; a request on no
+    /// route passes untouched.
     #[must_use]
     pub fn with_routes(mut self, routes: Vec<ModelRoute>) -> Self {
         self.options().routes = routes;

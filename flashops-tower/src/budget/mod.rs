@@ -38,9 +38,9 @@
 //! # A request's way
 //!
 //! The caller is identified from the head of the request. The body is collected, up to a bound, and read once: for the
-//! model, for what its input can come to, and for the largest output it may ask for. All limits of the request are held for
-//! that at once, or the request is refused with nothing held and nobody called. Then the inner service is called, and the
-//! response passes through as it comes, while its usage is read from it.
+//! model, for what its input can come to, and for the largest output it may ask for. All limits of the request are
+//! held for that at once, or the request is refused with nothing held and nobody called. Then the inner service is
+//! called, and the response passes through as it comes, while its usage is read from it.
 //!
 //! # When it is settled
 //!
@@ -55,12 +55,13 @@
 //!
 //! # What is changed
 //!
-//! In the request: the output cap, where the route lowers it or none was declared, and `stream_options.include_usage`, with the
-//! length that follows. In the response: the one event of a stream that carries the usage which only the layer asked for, and
-//! headers. Nothing else.
+//! In the request: the output cap, where the route lowers it or none was declared, and
+//! `stream_options.include_usage`, with the length that follows. In the response: the one event of a stream that
+//! carries the usage which only the layer asked for, and headers. Nothing else.
 //!
-//! Edge cases: a body that is not JSON, too long, or without a model is refused. A response that is compressed, or neither JSON nor a
-//! stream of events, is not read: it is charged by the policy's `missing_usage`. A clone of the service makes no call with the readiness of another.
+//! Edge cases: a body that is not JSON, too long, or without a model is refused. A response that is compressed, or
+//! neither JSON nor a stream of events, is not read: it is charged by the policy's `missing_usage`. A clone of the
+//! service makes no call with the readiness of another.
 //!
 //! What this module does not do: authenticate, retry, or wait for room. It does not read requests other than POST.
 

@@ -79,7 +79,8 @@ impl ModelRoute {
         self
     }
 
-    /// The model of requests that name none. The layer counts with it; writing it into the request is up to the service.
+    /// The model of requests that name none. The layer counts with it; writing it into the request is up to the
+    /// service.
     #[must_use]
     pub fn with_default_model(mut self, model: &str) -> Self {
         self.default_model = Some(model.into());

@@ -18,8 +18,8 @@ use crate::identify::Identify;
 
 /// The service of a [`TokenBudgetLayer`](super::TokenBudgetLayer).
 ///
-/// It is ready when the inner service is. The instance that was found ready makes the call, however long the reservation
-/// takes; a clone takes its place.
+/// It is ready when the inner service is. The instance that was found ready makes the call, however long the
+/// reservation takes; a clone takes its place.
 pub struct TokenBudget<S, T: Store, I, K> {
     inner: S,
     shared: Arc<Shared<T, I, K>>,

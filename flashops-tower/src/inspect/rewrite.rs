@@ -273,7 +273,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn a_rewritten_request_differs_only_in_what_was_wanted(body in request(), cap in 1_u64..2_500, pretty in any::<bool>()) {
+        fn a_rewritten_request_differs_only_in_what_was_wanted(
+            body in request(), cap in 1_u64..2_500, pretty in any::<bool>()
+        ) {
             let text = if pretty { serde_json::to_string_pretty(&body).unwrap() } else { body.to_string() };
             for format in [OpenAiChat, OpenAiResponses, AnthropicMessages] {
                 let wanted = Rewrite { output_cap: Some(Tokens::saturating(cap)), include_usage: true };

@@ -90,8 +90,8 @@ impl<T: Store, I: Identify> RateLimitLayer<T, I> {
         self
     }
 
-    /// Leaves the routes that call a model to a [token budget](crate::budget) layer, which holds all limits of a call at
-    /// once. Requests on them pass uncounted, and limits without routes, which are limits on calls of a model, count
+    /// Leaves the routes that call a model to a [token budget](crate::budget) layer, which holds all limits of a call
+    /// at once. Requests on them pass uncounted, and limits without routes, which are limits on calls of a model, count
     /// nothing here.
     #[must_use]
     pub fn with_model_routes(mut self, routes: Vec<ModelRoute>) -> Self {

@@ -26,7 +26,7 @@ pub enum Refusal<'a> {
     },
     /// The store cannot say yes or no.
     Store(&'a StoreError),
-    /// The service takes no more work for now.
+    /// The service takes no more work at the moment.
     Overloaded {
         /// How long to stay away.
         retry: Duration,

@@ -1,5 +1,6 @@
 //! What the tests of the layers share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod faulty;
 

@@ -30,7 +30,8 @@ const EXPIRED_PER_CALL: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has gone.
+    /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has
+    /// gone.
     pub max_keys: usize,
     /// The most reservations held at a time. One beyond it is [`StoreError::Full`].
     pub max_reservations: usize,
@@ -45,8 +46,8 @@ impl Default for Bounds {
 
 /// Accounts in the memory of this process.
 ///
-/// Every command is applied under the locks of the accounts that it touches, all of them at once, so that what is used and what is held
-/// are always read together. Each scope has its own table in up to 1,024 shards.
+/// Every command is applied under the locks of the accounts that it touches, all of them at once, so that what is
+/// used and what is held are always read together. Each scope has its own table in up to 1,024 shards.
 ///
 /// Idle accounts, in which nothing is used or held, are dropped a few at a time by the calls that come along. No other
 /// account is ever dropped: a flood of new keys cannot free a caller who is blocked. Once [`Bounds::max_keys`] live,
@@ -127,16 +128,51 @@ impl<C: Clock> MemoryStore<C> {
         if let Some(denied) = self.recall(command, limits, now) {
             return Err(denied);
         }
-        let mut locked = self.lock_all(command.scopes, limits, now);
+        let mut locked = LockedAll::new();
+        self.lock_all(command.scopes, limits, now, &mut locked);
         if !fit(&mut locked, limits, &asked, now) {
-            return Err(self.refuse(locked, command, limits, now));
+            return Err(self.refuse(locked, limits, command.requests, now));
         }
-        let mut admitted = take(&mut locked, limits, &asked, now, command.report);
+        take(&mut locked, limits, &asked, now);
+        let overflow = locked.iter().map(|one| u8::from(one.is_overflow()) << one.table.layout.scope.index()).sum();
+        let mut admitted = Admitted {
+            receipt: Receipt { at: now, overflow },
+            standings: Standings::new(),
+            crossings: Crossings::new(),
+        };
+        if command.report {
+            report(&mut locked, limits, now, &mut admitted.standings);
+        }
         for one in &mut locked {
             let layout = &one.table.layout;
             one.account_or_new(now).crossings(layout, limits, now, &mut admitted.crossings);
         }
         Ok(admitted)
+    }
+
+    /// Counts one request of one key, or refuses: [`MemoryStore::admit_now`] without room for several keys, for reports
+    /// or for crossings. Thresholds wait for a caller who is told of them.
+    #[inline]
+    pub(crate) fn check_now(&self, key: &Key<'_>) -> Result<(), Denied> {
+        let Some(table) = self.table(key, self.requests) else { return Ok(()) };
+        let (now, fingerprint) = (self.moment(), key.fingerprint());
+        if let Some(denied) = table.shard(fingerprint).refusal.recall(fingerprint, self.requests, 1, now.tick) {
+            return Err(denied);
+        }
+        match table.count(fingerprint, self.requests, 1, now) {
+            Ok(()) => Ok(()),
+            Err(one) => self.check_slowly(one, now),
+        }
+    }
+
+    #[cold]
+    fn check_slowly(&self, one: Locked<'_>, now: Moment) -> Result<(), Denied> {
+        let mut locked = LockedAll::from_iter([one]);
+        if !fit(&mut locked, self.requests, &Amounts::ONE_REQUEST, now) {
+            return Err(self.refuse(locked, self.requests, 1, now));
+        }
+        take(&mut locked, self.requests, &Amounts::ONE_REQUEST, now);
+        Ok(())
     }
 
     /// The answer again that the only key of a request got before, if nothing can have changed it.
@@ -149,8 +185,8 @@ impl<C: Clock> MemoryStore<C> {
     }
 
     #[cold]
-    fn refuse(&self, mut locked: LockedAll<'_>, command: &Admit<'_>, limits: LimitSet, now: Moment) -> Denied {
-        let asked = Amounts { requests: command.requests, ..Amounts::ZERO };
+    fn refuse(&self, mut locked: LockedAll<'_>, limits: LimitSet, requests: u64, now: Moment) -> Denied {
+        let asked = Amounts { requests, ..Amounts::ZERO };
         let denied = explain(&mut locked, limits, &asked, now);
         if let ([one], Retry::After(wait)) = (&locked[..], denied.retry)
             && remembers_refusals(&one.table.layout)
@@ -183,33 +219,57 @@ impl<C: Clock> MemoryStore<C> {
     ///
     /// [`StoreError::Full`].
     pub fn reserve_now(&self, command: &Reserve<'_>) -> Result<Result<Reserved, Refused>, StoreError> {
+        let mut standings = Standings::new();
+        let answer = self.hold_now(command, &mut standings)?;
+        Ok(answer.map(|replayed| Reserved { replayed, standings }))
+    }
+
+    /// [`MemoryStore::reserve_now`] with the standings, if asked for, where the caller wants them. Says whether the
+    /// same identity was held before.
+    pub(crate) fn hold_now(
+        &self,
+        command: &Reserve<'_>,
+        standings: &mut Standings,
+    ) -> Result<Result<bool, Refused>, StoreError> {
         let now = self.moment();
-        match self.try_reserve(command, now) {
+        match self.try_reserve(command, now, standings) {
             // Holds past their deadline may be all that is in the way.
-            Err(StoreError::Full) | Ok(Err(Refused::Denied(_))) if self.expire(now) => self.try_reserve(command, now),
+            Err(StoreError::Full) | Ok(Err(Refused::Denied(_))) if self.expire(now) => {
+                self.try_reserve(command, now, standings)
+            }
             answer => answer,
         }
     }
 
-    fn try_reserve(&self, command: &Reserve<'_>, now: Moment) -> Result<Result<Reserved, Refused>, StoreError> {
+    fn try_reserve(
+        &self,
+        command: &Reserve<'_>,
+        now: Moment,
+        standings: &mut Standings,
+    ) -> Result<Result<bool, Refused>, StoreError> {
         let mut shard = self.records.lock(command.id);
         match shard.state(command.id) {
             None => {}
             Some(State::Live(record)) if record.expired.is_none() && record.deadline > now.tick => {
-                let standings = if command.report { self.look(command.scopes, command.limits) } else { Vec::new() };
-                let standings = standings.into_iter().take(MAX_STANDINGS).collect();
-                return Ok(Ok(Reserved { replayed: true, standings }));
+                if command.report {
+                    standings.extend(self.look(command.scopes, command.limits).into_iter().take(MAX_STANDINGS));
+                }
+                return Ok(Ok(true));
             }
             Some(_) => return Ok(Err(Refused::AlreadySettled)),
         }
         if self.records.is_full() {
             return Err(StoreError::Full);
         }
-        let mut locked = self.lock_all(command.scopes, command.limits, now);
+        let mut locked = LockedAll::new();
+        self.lock_all(command.scopes, command.limits, now, &mut locked);
         if !fit(&mut locked, command.limits, &command.hold, now) {
             return Ok(Err(Refused::Denied(explain(&mut locked, command.limits, &command.hold, now))));
         }
-        let admitted = take(&mut locked, command.limits, &command.hold, now, command.report);
+        take(&mut locked, command.limits, &command.hold, now);
+        if command.report {
+            report(&mut locked, command.limits, now, standings);
+        }
         let record = Record {
             accounts: locked.iter().map(|one| (one.table.layout.scope, one.key(), one.is_overflow())).collect(),
             limits: command.limits,
@@ -220,7 +280,7 @@ impl<C: Clock> MemoryStore<C> {
             expired: None,
         };
         self.records.enter(&mut shard, command.id, record);
-        Ok(Ok(Reserved { replayed: false, standings: admitted.standings }))
+        Ok(Ok(false))
     }
 
     /// Holds more: [`Store::extend`] without a future around it.
@@ -249,7 +309,8 @@ impl<C: Clock> MemoryStore<C> {
 
     fn top_up(&self, record: &mut Record, more: &Amounts, now: Moment) -> Extended {
         let more = Amounts { requests: 0, ..*more };
-        let mut locked = self.lock_recorded(record, now);
+        let mut locked = LockedAll::new();
+        self.lock_recorded(record, now, &mut locked);
         let limits = self.policy.select(|limit| limit.resource() != Resource::Concurrency).intersection(record.limits);
         if !fit(&mut locked, limits, &more, now) {
             return Extended::Denied(explain(&mut locked, limits, &more, now));
@@ -289,7 +350,8 @@ impl<C: Clock> MemoryStore<C> {
 
     /// Puts what was used in place of the hold, or of what expiry charged. Thresholds fire only where somebody is told.
     fn apply(&self, record: &Record, used: &Amounts, now: Moment, mut crossings: Option<&mut Crossings>) -> Outcome {
-        let mut locked = self.lock_recorded(record, now);
+        let mut locked = LockedAll::new();
+        self.lock_recorded(record, now, &mut locked);
         for one in &mut locked {
             let layout = &one.table.layout;
             let account = one.account_or_new(now);
@@ -307,7 +369,8 @@ impl<C: Clock> MemoryStore<C> {
         if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
     }
 
-    /// Charges holds whose deadline has passed, and forgets those that were charged long ago; says whether there were any.
+    /// Charges holds whose deadline has passed, and forgets those that were charged long ago; says whether there were
+    /// any.
     fn expire(&self, now: Moment) -> bool {
         self.records.expire(now.tick, EXPIRED_PER_CALL, |record| self.charge_expired(record, now)) > 0
     }
@@ -337,6 +400,7 @@ impl<C: Clock> MemoryStore<C> {
         for key in scopes.iter() {
             let Some(table) = self.table(key, limits) else { continue };
             let mut locked = table.lock(key.fingerprint(), now);
+            locked.look_for_place();
             match locked.account() {
                 Some(account) => account.standings(&table.layout, limits, now, |standing| found.push(standing)),
                 None => {
@@ -354,18 +418,16 @@ impl<C: Clock> MemoryStore<C> {
     }
 
     #[inline]
-    fn lock_all(&self, scopes: &Scopes<'_>, limits: LimitSet, now: Moment) -> LockedAll<'_> {
-        let mut locked = LockedAll::new();
+    fn lock_all<'t>(&'t self, scopes: &Scopes<'_>, limits: LimitSet, now: Moment, locked: &mut LockedAll<'t>) {
         for key in scopes.iter() {
             if let Some(table) = self.table(key, limits) {
                 locked.push(table.lock(key.fingerprint(), now));
             }
         }
-        locked
     }
 
-    fn lock_recorded(&self, record: &Record, now: Moment) -> LockedAll<'_> {
-        let mut locked = LockedAll::new();
+    #[inline]
+    fn lock_recorded<'t>(&'t self, record: &Record, now: Moment, locked: &mut LockedAll<'t>) {
         for (scope, key, overflow) in &record.accounts {
             if let Some(table) = &self.tables[scope.index()] {
                 let mut one = table.lock(*key, now);
@@ -375,7 +437,6 @@ impl<C: Clock> MemoryStore<C> {
                 locked.push(one);
             }
         }
-        locked
     }
 
     #[inline]
@@ -412,26 +473,23 @@ fn explain(locked: &mut LockedAll<'_>, limits: LimitSet, asked: &Amounts, now: M
 
 /// Counts and holds in all the accounts.
 #[inline]
-fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Moment, report: bool) -> Admitted {
-    let mut admitted = Admitted {
-        receipt: Receipt { at: now, overflow: 0 },
-        standings: Standings::new(),
-        crossings: Crossings::new(),
-    };
+fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Moment) {
     for one in locked {
         let layout = &one.table.layout;
-        let account = one.account_or_new(now);
-        account.hold(layout, limits, amounts, now);
-        if report {
-            let standings = &mut admitted.standings;
-            account.standings(layout, limits, now, |standing| {
-                // The answer has room for the first few; the others are to be asked for.
-                let _full = standings.try_push(standing);
-            });
-        }
-        admitted.receipt.overflow |= u8::from(one.is_overflow()) << layout.scope.index();
+        one.shard.refusal.forget(one.key());
+        one.account_or_new(now).hold(layout, limits, amounts, now);
     }
-    admitted
+}
+
+/// How all the accounts stand.
+fn report(locked: &mut LockedAll<'_>, limits: LimitSet, now: Moment, standings: &mut Standings) {
+    for one in locked {
+        let layout = &one.table.layout;
+        one.account_or_new(now).standings(layout, limits, now, |standing| {
+            // The answer has room for the first few; the others are to be asked for.
+            let _full = standings.try_push(standing);
+        });
+    }
 }
 
 impl<C: Clock> Store for MemoryStore<C> {

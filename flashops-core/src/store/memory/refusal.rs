@@ -1,8 +1,9 @@
 //! The last refusal of a shard, readable without its lock.
 //!
-//! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, a refusal
-//! stays right until the instant it named, so the answer can be repeated from here. Writers hold the lock of the shard;
-//! readers hold nothing: they read a version before and after, and believe what is between only if it did not change.
+//! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, and
+//! nothing is counted meanwhile, a refusal stays right until the instant it named, so the answer can be repeated from
+//! here. Writers hold the lock of the shard; readers hold nothing: they read a version before and after, and believe
+//! what is between only if it did not change.
 
 use crate::clock::Tick;
 use crate::key::Fingerprint;
@@ -45,7 +46,7 @@ impl RefusalSlot {
         let violated = self.violated.load(Ordering::Relaxed);
         let numbers = self.numbers.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
-        let unchanged = version % 2 == 0 && self.version.load(Ordering::Relaxed) == version;
+        let unchanged = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
         let same_amount = numbers >> 8 & 0xFF_FFFF == asked;
         if !(unchanged && same_key && same_set && same_amount) || now.nanos() >= until {
             return None;
@@ -75,7 +76,7 @@ impl RefusalSlot {
         self.end(version);
     }
 
-    /// Forgets the refusal of a key for which room was made. The caller holds the lock of the shard.
+    /// Forgets the refusal of a key for which room was made, or taken. The caller holds the lock of the shard.
     pub(super) fn forget(&self, key: Fingerprint) {
         if self.key[0].load(Ordering::Relaxed) == key.0 {
             let version = self.begin();

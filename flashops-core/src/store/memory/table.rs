@@ -5,6 +5,7 @@ use super::refusal::RefusalSlot;
 use crate::account::{Account, Layout, Shape};
 use crate::clock::Moment;
 use crate::key::{Fingerprint, Scope};
+use crate::limit::LimitSet;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// How many accounts one call looks at to find idle ones.
@@ -27,7 +28,9 @@ pub(super) struct Table {
     overflowed: AtomicU64,
 }
 
+/// What is read without the lock and what is behind it are in lines of their own, apart from those of other shards.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Shard {
     pub(super) refusal: RefusalSlot,
     accounts: Mutex<Accounts>,
@@ -43,7 +46,9 @@ pub(super) struct Accounts {
     overflow: Option<Box<Account>>,
 }
 
+/// One to a cache line, so that a look-up misses one line and not two.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Entry {
     key: Fingerprint,
     account: Account,
@@ -101,13 +106,33 @@ impl Table {
     #[inline]
     pub(super) fn lock(&self, key: Fingerprint, now: Moment) -> Locked<'_> {
         let shard = self.shard(key);
-        let mut accounts = shard.accounts.lock();
-        accounts.calls = accounts.calls.wrapping_add(1);
-        if accounts.calls % CALLS_PER_SWEEP == 0 {
-            accounts.sweep(&self.layout, now, SWEPT_PER_CALL, &self.len);
-        }
+        let accounts = self.lock_shard(shard, now);
         let place = accounts.find(key).map_or(Place::Absent, Place::Bucket);
         Locked { table: self, shard, accounts, key, place }
+    }
+
+    /// Counts requests in the account of a key, if it exists and they fit. If not, the account is handed over locked.
+    #[inline]
+    pub(super) fn count(&self, key: Fingerprint, set: LimitSet, requests: u64, now: Moment) -> Result<(), Locked<'_>> {
+        let shard = self.shard(key);
+        let mut accounts = self.lock_shard(shard, now);
+        let found = accounts.table.find_mut(key.0, |entry| entry.key == key);
+        if found.is_some_and(|entry| entry.account.count(&self.layout, set, requests, now)) {
+            shard.refusal.forget(key);
+            return Ok(());
+        }
+        let place = accounts.find(key).map_or(Place::Absent, Place::Bucket);
+        Err(Locked { table: self, shard, accounts, key, place })
+    }
+
+    #[inline]
+    fn lock_shard<'t>(&self, shard: &'t Shard, now: Moment) -> MutexGuard<'t, Accounts> {
+        let mut accounts = shard.accounts.lock();
+        accounts.calls = accounts.calls.wrapping_add(1);
+        if accounts.calls.is_multiple_of(CALLS_PER_SWEEP) {
+            accounts.sweep(&self.layout, now, SWEPT_PER_CALL, &self.len);
+        }
+        accounts
     }
 }
 
@@ -142,6 +167,14 @@ impl Locked<'_> {
         }
     }
 
+    /// Goes to where a key without an account would be counted now, without making room for it.
+    pub(super) fn look_for_place(&mut self) {
+        let full = self.table.len() >= self.table.max_keys;
+        if matches!(self.place, Place::Absent) && full && self.accounts.overflow.is_some() {
+            self.place = Place::Overflow;
+        }
+    }
+
     /// The account, made if there is none.
     #[inline]
     pub(super) fn account_or_new(&mut self, now: Moment) -> &mut Account {
@@ -151,6 +184,7 @@ impl Locked<'_> {
         self.account().expect("the account was just made")
     }
 
+    #[cold]
     fn insert(&mut self, now: Moment) {
         let swept = SWEPT_PER_CALL;
         self.accounts.sweep(&self.table.layout, now, swept, &self.table.len);
@@ -178,6 +212,7 @@ impl Locked<'_> {
 
 impl Accounts {
     /// Drops idle accounts among the next few; returns how many.
+    #[cold]
     fn sweep(&mut self, layout: &Layout, now: Moment, most: usize, len: &AtomicUsize) -> usize {
         let (mut dropped, mut seen) = (0, 0);
         for _ in 0..SLOTS_PER_SWEEP.min(self.table.num_buckets()) {
@@ -197,10 +232,9 @@ impl Accounts {
     }
 }
 
-/// The bytes of one entry: two to a cache line pair, kept in step with the figures in the documentation.
-const _: () = assert!(size_of::<Entry>() <= 64);
+const _: () = assert!(size_of::<Entry>() == 64);
 
 /// Whether a refusal can be remembered: only where nothing but time makes room.
 pub(super) const fn remembers_refusals(layout: &Layout) -> bool {
-    matches!(layout.shape, Shape::Log(_) | Shape::Pair)
+    matches!(layout.shape, Shape::Log(_) | Shape::Pair(_))
 }

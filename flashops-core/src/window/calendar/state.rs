@@ -10,8 +10,8 @@
 //! assert_eq!(CarryDebt::default(), CarryDebt::Full);
 //! ```
 //!
-//! Edge cases: over several periods without a call, each repays up to the limit; a limit of 0 repays nothing. A wall clock
-//! that steps back keeps the current period. A refund lowers only the period in which its amount was added.
+//! Edge cases: over several periods without a call, each repays up to the limit; a limit of 0 repays nothing. A wall
+//! clock that steps back keeps the current period. A refund lowers only the period in which its amount was added.
 //!
 //! What this module does not do: decide, count holds, or carry over what was left unused.
 
@@ -87,8 +87,8 @@ impl CalendarState {
     /// or the end of the period after which what is left of the debt fits.
     ///
     /// The headroom is the limit less what is held and asked; one that would be negative never fits, and the caller
-    /// does not ask. `None` if that instant never comes, because a limit of 0 repays nothing, or if it is outside of the
-    /// years 1 to 8999.
+    /// does not ask. `None` if that instant never comes, because a limit of 0 repays nothing, or if it is outside of
+    /// the years 1 to 8999.
     pub(crate) fn fits_at(
         &self,
         calendar: &Calendar,

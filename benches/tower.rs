@@ -1,0 +1,320 @@
+//! The rows of the table that the layers decide, with tower_governor in the same run.
+//!
+//! Each operation builds a request, makes a service ready, calls it, and drops the response, without a socket and
+//! without a runtime: nothing here ever waits. The bare service does the same, and figures are what a layer adds to it.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flashops_benches::keys::Keys;
+use flashops_benches::measure::{Contestant, Figures, Times, Worker, race};
+use flashops_benches::table::{Options, Row, Target};
+use flashops_core::budget::{Budget, RateLimiter};
+use flashops_core::caller::{Caller, CallerTable};
+use flashops_core::clock::CoarseClock;
+use flashops_core::key::Scope;
+use flashops_core::limit::{Limit, Policy, Resource, Window};
+use flashops_core::price::PriceBook;
+use flashops_core::store::MemoryStore;
+use flashops_tower::identify::ApiKeys;
+use flashops_tower::inspect::WireFormat;
+use flashops_tower::usage::{BodyKind, Meter};
+use flashops_tower::{RateLimitLayer, TokenBudgetLayer};
+use governor::middleware::StateInformationMiddleware;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower_governor::governor::GovernorConfigBuilder;
+use tower_governor::key_extractor::KeyExtractor;
+use tower_governor::{GovernorError, GovernorLayer};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// More requests than any run makes, and few enough to be counted in 32 bits, as real limits are.
+const MANY: u64 = 1 << 31;
+const HUGE: u64 = 1 << 40;
+
+fn main() {
+    let options = Options::of_this_process();
+    println!("What layers add to a bare service: medians, nanoseconds, one thread / two threads.\n");
+    let keys = Keys::new(if options.smoke { 100 } else { 100_000 });
+    if options.wants("rate-limit layer by API key, headers on") {
+        println!("{}", rate_limit(&options, &keys));
+    }
+    if options.wants("refusal through the layer") {
+        println!("{}", refusal(&options));
+    }
+    if options.wants("token-budget layer, 1 KB, three scopes") {
+        println!("{}", token_budget(&options, &keys));
+    }
+    if options.wants("SSE meter") {
+        println!("{}", meter(&options));
+    }
+}
+
+/// The bare service: an empty response, at once.
+#[derive(Clone)]
+struct Empty;
+
+impl<B> Service<Request<B>> for Empty {
+    type Response = Response<axum::body::Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<axum::body::Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(axum::body::Body::empty())))
+    }
+}
+
+/// A provider: a JSON answer of about a kilobyte, with usage.
+#[derive(Clone)]
+struct Provider(Bytes);
+
+impl<B> Service<Request<B>> for Provider {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut response = Response::new(Full::new(self.0.clone()));
+        let json = http::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        ready(Ok(response))
+    }
+}
+
+/// Calls a service once and drops its response; says its status.
+fn call<S, B, R>(service: &mut S, request: Request<B>) -> StatusCode
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut context).is_ready());
+    let future = std::pin::pin!(service.call(request));
+    match future.poll(&mut context) {
+        Poll::Ready(Ok(response)) => response.status(),
+        _ => unreachable!("nothing here waits or fails"),
+    }
+}
+
+/// The same, and reads the response to its end.
+fn exchange<S, R>(service: &mut S, request: Request<Full<Bytes>>)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut context).is_ready());
+    let future = std::pin::pin!(service.call(request));
+    let Poll::Ready(Ok(response)) = future.poll(&mut context) else { unreachable!("nothing here waits or fails") };
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = std::pin::pin!(response.into_body().collect());
+    assert!(body.poll(&mut context).is_ready());
+}
+
+fn admitted(status: StatusCode) {
+    assert_eq!(status, StatusCode::OK);
+}
+
+fn with_key(key: &str) -> Request<Full<Bytes>> {
+    Request::get("/").header("x-api-key", key).body(Full::default()).expect("the key is a header value")
+}
+
+fn requests(name: &str, amount: u64, seconds: u64) -> Limit {
+    let window = Window::Sliding(Duration::from_secs(seconds));
+    Limit::new(name, Scope::User, Resource::Requests, amount, window).expect("the limit is valid")
+}
+
+fn limiter(per_minute: u64, per_hour: u64) -> RateLimiter<MemoryStore<CoarseClock>> {
+    let limits = vec![requests("rpm", per_minute, 60), requests("rph", per_hour, 3_600)];
+    RateLimiter::new(Policy::new(limits).expect("the names differ"), CoarseClock::new())
+}
+
+fn api_keys(keys: &Keys) -> ApiKeys<impl Fn(&str) -> Option<Caller> + use<>> {
+    let mut table = CallerTable::new();
+    for key in keys.iter() {
+        table.insert(key, Caller::new(key, "acme")).expect("the keys are well-formed and differ");
+    }
+    ApiKeys::new(move |key: &str| table.find(key.as_bytes()).cloned())
+}
+
+/// tower_governor's key: the header, as a string.
+#[derive(Clone, Debug)]
+struct ApiKey;
+
+impl KeyExtractor for ApiKey {
+    type Key = String;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<String, GovernorError> {
+        let key = request.headers().get("x-api-key").and_then(|key| key.to_str().ok());
+        key.map(str::to_owned).ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+fn governor(burst: u32) -> GovernorLayer<ApiKey, StateInformationMiddleware, axum::body::Body> {
+    let config = GovernorConfigBuilder::default()
+        .period(if burst > 5 { Duration::from_nanos(1) } else { Duration::from_secs(12) })
+        .burst_size(burst)
+        .key_extractor(ApiKey)
+        .use_headers()
+        .finish()
+        .expect("the configuration is valid");
+    GovernorLayer::new(Arc::new(config))
+}
+
+/// The key that an operation uses, touched as a server that has just read the request has.
+fn pick<'k>(keys: &'k Keys, worker: &mut Worker) -> &'k str {
+    keys.text(worker.pick(keys.len()))
+}
+
+/// What a layer adds: run by run, less the bare service.
+fn added(layered: &Figures, bare: &Figures) -> Figures {
+    let less = |a: &Times, b: &Times| Times(a.0.iter().zip(&b.0).map(|(a, b)| a - b).collect());
+    Figures { one: less(&layered.one, &bare.one), two: less(&layered.two, &bare.two) }
+}
+
+fn rate_limit(options: &Options, keys: &Keys) -> Row {
+    let ours = RateLimitLayer::new(limiter(MANY, MANY), api_keys(keys)).layer(Empty);
+    let peer = governor(1_000_000_000).layer(Empty);
+    for key in keys.iter() {
+        admitted(call(&mut ours.clone(), with_key(key)));
+        admitted(call(&mut peer.clone(), with_key(key)));
+    }
+    let all = [
+        Contestant::new("ours", |worker, operations| {
+            let mut service = ours.clone();
+            (0..operations).for_each(|_| admitted(call(&mut service, with_key(pick(keys, worker)))));
+        })
+        .with_warm_up(keys.len()),
+        Contestant::new("tower_governor", |worker, operations| {
+            let mut service = peer.clone();
+            (0..operations).for_each(|_| admitted(call(&mut service, with_key(pick(keys, worker)))));
+        })
+        .with_warm_up(keys.len()),
+        Contestant::new("bare", |worker, operations| {
+            (0..operations).for_each(|_| admitted(call(&mut Empty, with_key(pick(keys, worker)))));
+        })
+        .with_warm_up(keys.len()),
+    ];
+    let figures = race(&all, &options.plan);
+    let [ours, peer] = [0, 1].map(|index| added(&figures[index], &figures[2]));
+    let name = "rate-limit layer by API key, headers on, two windows";
+    let target = Target::Ratio { one: 0.7, two: 0.7 };
+    Row::new(name, target, vec![("ours, coarse clock", ours)], vec![("tower_governor, one limit (quanta clock)", peer)])
+}
+
+fn refusal(options: &Options) -> Row {
+    let keys = Keys::new(1);
+    let key = keys.text(0);
+    let ours = RateLimitLayer::new(limiter(5, 50), api_keys(&keys)).layer(Empty);
+    let peer = governor(5).layer(Empty);
+    let refused = |status: StatusCode| assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    for _ in 0..6 {
+        call(&mut ours.clone(), with_key(key));
+        call(&mut peer.clone(), with_key(key));
+    }
+    let all = [
+        Contestant::new("ours", |_, operations| {
+            let mut service = ours.clone();
+            (0..operations).for_each(|_| refused(call(&mut service, with_key(key))));
+        }),
+        Contestant::new("tower_governor", |_, operations| {
+            let mut service = peer.clone();
+            (0..operations).for_each(|_| refused(call(&mut service, with_key(key))));
+        }),
+        Contestant::new("bare", |_, operations| {
+            (0..operations).for_each(|_| admitted(call(&mut Empty, with_key(key))));
+        }),
+    ];
+    let figures = race(&all, &options.plan);
+    let [ours, peer] = [0, 1].map(|index| added(&figures[index], &figures[2]));
+    let name = "refusal through the layer, JSON body included";
+    let target = Target::Ratio { one: 0.05, two: 0.05 };
+    Row::new(name, target, vec![("ours, coarse clock", ours)], vec![("tower_governor (quanta clock)", peer)])
+}
+
+/// A chat request of about a kilobyte, and an answer of about a kilobyte.
+fn kilobytes() -> (Bytes, Bytes) {
+    let words = "lorem ipsum ".repeat(78);
+    let ask =
+        format!(r#"{{"model":"gpt-4o-mini","max_tokens":200,"messages":[{{"role":"user","content":"{words}"}}]}}"#);
+    let answer = format!(
+        r#"{{"id":"chatcmpl-1","object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":230,"completion_tokens":180,"total_tokens":410}}}}"#
+    );
+    (ask.into(), answer.into())
+}
+
+fn fleet() -> Policy {
+    let hour = || Window::Sliding(Duration::from_secs(3_600));
+    let limit = |name, scope, resource| Limit::new(name, scope, resource, HUGE, hour()).expect("the limit is valid");
+    let limits = vec![
+        limit("user-requests", Scope::User, Resource::Requests),
+        limit("user-tokens", Scope::User, Resource::Tokens),
+        limit("org-tokens", Scope::Org, Resource::Tokens),
+        limit("org-cost", Scope::Org, Resource::Cost),
+        limit("all-tokens", Scope::Global, Resource::Tokens),
+    ];
+    Policy::new(limits).expect("the names differ")
+}
+
+fn token_budget(options: &Options, keys: &Keys) -> Row {
+    let store = Arc::new(MemoryStore::new(Arc::new(fleet()), CoarseClock::new()));
+    let budget = Budget::new(store, Arc::new(PriceBook::embedded().clone()), ());
+    let (ask, answer) = kilobytes();
+    let provider = Provider(answer);
+    let layered = TokenBudgetLayer::new(budget, api_keys(keys)).layer(provider.clone());
+    let request = |key: &str| {
+        let request = Request::post("/v1/chat/completions").header("x-api-key", key);
+        request.body(Full::new(ask.clone())).expect("the key is a header value")
+    };
+    keys.iter().for_each(|key| exchange(&mut layered.clone(), request(key)));
+    let all = [
+        Contestant::new("ours", |worker, operations| {
+            let mut service = layered.clone();
+            (0..operations).for_each(|_| exchange(&mut service, request(pick(keys, worker))));
+        })
+        .with_warm_up(keys.len()),
+        Contestant::new("bare", |worker, operations| {
+            let mut service = provider.clone();
+            (0..operations).for_each(|_| exchange(&mut service, request(pick(keys, worker))));
+        })
+        .with_warm_up(keys.len()),
+    ];
+    let figures = race(&all, &options.plan);
+    let ours = added(&figures[0], &figures[1]);
+    let name = "token-budget layer, 1 KB request and response, three scopes, five limits";
+    Row::new(name, Target::Nanos(4_000.0), vec![("ours, coarse clock", ours)], vec![])
+}
+
+fn meter(options: &Options) -> Row {
+    let event = concat!(
+        r#"data: {"id":"chatcmpl-9aXb","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini","#,
+        r#""choices":[{"index":0,"delta":{"content":" words"},"logprobs":null,"finish_reason":null}],"usage":null}"#,
+        "\n\n"
+    );
+    let chunk = event.repeat(4_096 / event.len());
+    let kilobytes = chunk.len() as f64 / 1_000.0;
+    let all = [Contestant::new("ours", |_, operations| {
+        let mut meter = Meter::new(WireFormat::OpenAiChat, BodyKind::Sse);
+        (0..operations).for_each(|_| meter.push(chunk.as_bytes()));
+        assert!(meter.counted_output().get() > 0);
+    })];
+    let figures = race(&all, &options.plan).remove(0);
+    let per_kilobyte = |times: &Times| Times(times.0.iter().map(|nanos| nanos / kilobytes).collect());
+    let figures = Figures { one: per_kilobyte(&figures.one), two: per_kilobyte(&figures.two) };
+    let name = "SSE meter, a kilobyte (1 GB/s is 1000 ns)";
+    Row::new(name, Target::Nanos(1_000.0), vec![("ours", figures)], vec![])
+}
