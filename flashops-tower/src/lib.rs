@@ -25,6 +25,7 @@ pub mod identify;
 pub mod reject;
 
 mod json;
+mod path;
 
 pub use budget::TokenBudgetLayer;
 pub use rate_limit::RateLimitLayer;

@@ -1,5 +1,7 @@
 //! What the layer does to a response on its way: nothing but what it must.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::ready;

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::key::{Key, Scopes};
 use crate::limit::{Denied, LimitSet, Policy};
-use crate::store::{Admit, Admitted, GiveBack, MemoryStore, Receipt, Store};
+use crate::record::{CallInfo, Event, Recorder};
+use crate::store::{Admit, Admitted, Crossings, GiveBack, MemoryStore, Receipt, ReservationId, Store};
 
 /// Counts requests under the request limits of a policy, and refuses those beyond. Clones share the counts.
 ///
@@ -12,11 +14,12 @@ use crate::store::{Admit, Admitted, GiveBack, MemoryStore, Receipt, Store};
 pub struct RateLimiter<S> {
     store: Arc<S>,
     requests: LimitSet,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl<S> Clone for RateLimiter<S> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), requests: self.requests }
+        Self { store: Arc::clone(&self.store), requests: self.requests, recorder: self.recorder.clone() }
     }
 }
 
@@ -26,7 +29,7 @@ impl<C: Clock> RateLimiter<MemoryStore<C>> {
         Self::with_store(Arc::new(MemoryStore::new(Arc::new(policy), clock)))
     }
 
-    /// Counts one request of a key under every request limit of its scope.
+    /// Counts one request of a key under every request limit of its scope. Nobody is told of thresholds.
     ///
     /// # Errors
     ///
@@ -41,7 +44,14 @@ impl<S: Store> RateLimiter<S> {
     /// A limiter with accounts in a store.
     pub fn with_store(store: Arc<S>) -> Self {
         let requests = store.policy().request_limits();
-        Self { store, requests }
+        Self { store, requests, recorder: None }
+    }
+
+    /// Tells this recorder of the thresholds that requests reach.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// The limits.
@@ -57,6 +67,17 @@ impl<S: Store> RateLimiter<S> {
     /// Counts one request of all these keys under those limits of a set that count requests, and says how they stand.
     pub fn admit(&self, scopes: &Scopes<'_>, limits: LimitSet) -> S::Admit {
         self.store.admit(&Admit { scopes, limits, requests: 1, report: true })
+    }
+
+    /// Tells of the thresholds that a request reached. As a call it has no model, and an identity that no reservation
+    /// has.
+    pub fn tell(&self, caller: &Caller, route: &str, crossings: Crossings) {
+        let Some(recorder) = self.recorder.as_ref().filter(|_| !crossings.is_empty()) else { return };
+        let (caller, route, model) = (caller.clone(), route.into(), "".into());
+        let call = CallInfo { id: ReservationId::random(), caller, route, model, started: self.store.now() };
+        for crossing in crossings {
+            recorder.record(&Event::Threshold { call: &call, crossing, policy: self.policy() });
+        }
     }
 
     /// Gives a request back that [`RateLimiter::admit`] counted.

@@ -109,6 +109,8 @@ pub enum Event<'a> {
         /// The policy that it speaks of.
         policy: &'a Policy,
     },
+    /// An organisation has settled as many tokens in a window as the threshold of a [`Tally`].
+    OrgThreshold(&'a ThresholdReached),
     /// A threshold of a limit was reached.
     Threshold {
         /// By which call.
@@ -129,7 +131,7 @@ pub struct CallInfo {
     pub caller: Caller,
     /// The route: a template or a path, from a bounded set.
     pub route: Arc<str>,
-    /// The model that was asked for.
+    /// The model that was asked for; empty for a request that asks for none.
     pub model: Arc<str>,
     /// When it was reserved.
     pub started: Moment,

@@ -222,7 +222,7 @@ mod tests {
                     let millis = window.as_millis() as u64;
                     all.iter().filter(|&&then| then + millis >= now).count() as u64 + amount <= *limit
                 });
-                let fits = |(window, limit): &(Duration, u64)| log.fits(span, span.window(*window), *limit, amount, at(now));
+                let fits = |limit: &(Duration, u64)| log.fits(span, span.window(limit.0), limit.1, amount, at(now));
                 let ours = WINDOWS.iter().all(fits);
                 prop_assert_eq!(ours, naive);
                 if ours {

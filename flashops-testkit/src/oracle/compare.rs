@@ -129,8 +129,8 @@ impl<H: Harness> Run<'_, H> {
         wait.room.is_some_and(|room| self.model.used_at(account, then) <= room)
     }
 
-    /// The promise of strict limits, by an exact log: whatever was just admitted, the window that ends now holds no more
-    /// than the amount.
+    /// The promise of strict limits, by an exact log: whatever was just admitted, the window that ends now holds no
+    /// more than the amount.
     pub(super) fn judge(&mut self, keys: Keys, limits: LimitSet, asked: &Amounts) -> TestCaseResult {
         for (account, limit) in self.model.accounts(keys, limits) {
             let Some(exact) = Counting::exact(&limit) else { continue };

@@ -57,19 +57,18 @@ impl<B: Body<Data = Bytes>> Collect<B> {
                         return Poll::Ready(Err(Uncollected::TooLong));
                     }
                     // Most bodies come in one piece, which is then passed on as it is.
-                    match this.first {
-                        None => *this.first = Some(data),
-                        Some(_) => this.rest.extend_from_slice(&data),
+                    match this.first.take() {
+                        None if this.rest.is_empty() => *this.first = Some(data),
+                        first => {
+                            this.rest.extend_from_slice(&first.unwrap_or_default());
+                            this.rest.extend_from_slice(&data);
+                        }
                     }
                 }
                 Err(frame) => *this.trailers = frame.into_trailers().ok(),
             }
         }
-        let data = match this.first.take() {
-            Some(first) if this.rest.is_empty() => first,
-            Some(first) => [&first, &this.rest[..]].concat().into(),
-            None => Bytes::new(),
-        };
+        let data = this.first.take().unwrap_or_else(|| std::mem::take(this.rest).freeze());
         Poll::Ready(Ok(Collected { data, trailers: this.trailers.take() }))
     }
 }

@@ -27,6 +27,8 @@ use super::request_body::RequestBody;
 use super::route::ModelRoute;
 use super::{CallFailed, RequestSent};
 use crate::identify::Identify;
+use crate::inspect::WireFormat;
+use crate::path::plain;
 use crate::reject::headers::insert;
 use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
 use crate::usage::BodyKind;
@@ -72,6 +74,7 @@ struct Metered<S, T: Store, I, K> {
     service: Option<S>,
     shared: Arc<Shared<T, I, K>>,
     route: usize,
+    format: WireFormat,
 }
 
 /// What was planned for the request, and is needed later.
@@ -91,6 +94,7 @@ where
 {
     pub(super) fn metered(service: S, shared: Arc<Shared<T, I, K>>, route: usize, request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
+        let format = shared.options.routes[route].format(parts.uri.path());
         let state = match shared.identify.identify(&parts) {
             Ok(caller) => State::Collecting {
                 collect: Collect::new(body, shared.options.inspect_bytes),
@@ -100,7 +104,7 @@ where
                 State::Refused { response: Some(shared.refuse(route, &parts, &Refusal::Unidentified(error))) }
             }
         };
-        Self { state, metered: Some(Metered { service: Some(service), shared, route }) }
+        Self { state, metered: Some(Metered { service: Some(service), shared, route, format }) }
     }
 
     pub(super) fn passing(mut service: S, request: Request<B>) -> Self {
@@ -174,7 +178,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
         };
         let budget = &self.shared.budget;
-        let plan = match Plan::new(self.route(), data, budget.prices(), *stored) {
+        let plan = match Plan::new(self.route(), self.format, data, budget.prices(), *stored) {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
@@ -183,9 +187,9 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             route: Arc::clone(self.route().label()),
             model: Arc::clone(&plan.model),
             estimate: plan.estimate,
-            limits: budget.policy().limits_on(parts.uri.path(), true),
+            limits: budget.policy().limits_on(&plain(parts.uri.path()), true),
         });
-        set_length(&mut parts.headers, plan.body.len());
+        set_length(&mut parts.headers, plan.body.len(), trailers.is_some());
         parts.extensions.insert(caller);
         let request = Request::from_parts(parts, RequestBody::read(plan.body, trailers));
         let Plan { model, estimate, cap_written, hides_usage, .. } = plan;
@@ -274,7 +278,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         }
         // What is no success, a redirect too, used no model unless it says so.
         let ending = if response.status().is_success() { Ending::Complete } else { Ending::Rejected };
-        let format = self.route().format();
+        let format = self.format;
         response.map(|body| {
             let mut metering = Metering::new(guard, format, kind, hides, ending);
             if body.is_end_stream() {
@@ -294,9 +298,12 @@ impl<T: Store, I, K> Shared<T, I, K> {
     }
 }
 
-/// The length of a body that may have been changed.
-fn set_length(headers: &mut HeaderMap, length: usize) {
-    if headers.remove(TRANSFER_ENCODING).is_some() || headers.contains_key(CONTENT_LENGTH) {
+/// Declares the length of a body that may have been changed. One with trailers stays in chunks, since only they can
+/// have any.
+fn set_length(headers: &mut HeaderMap, length: usize, has_trailers: bool) {
+    if has_trailers && headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    } else if headers.remove(TRANSFER_ENCODING).is_some() || headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }

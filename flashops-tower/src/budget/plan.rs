@@ -7,15 +7,21 @@ use flashops_core::price::{Model, PriceBook};
 use flashops_core::units::Tokens;
 
 use super::route::ModelRoute;
-use crate::inspect::{InspectError, Inspected, Rewrite};
+use crate::inspect::{InspectError, Inspected, Rewrite, WireFormat};
 use crate::reject::Refusal;
 
 /// The output cap that is written into a request that declares none, on a route without one, for a model whose maximum
 /// is not in the price book.
 const CAP_OF_UNKNOWN_MODEL: Tokens = Tokens::saturating(4_096);
 
-/// The most tokens of one image, sound or document page, of the models in the price book.
-const TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(4_096);
+/// The most tokens of one media part besides what is in its bytes, of a model in the price book.
+const TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(8_192);
+
+/// The same of the model that counts an image of eight tiles as 48,169 tokens, and of a model that nobody knows.
+const MOST_TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(49_152);
+
+/// The model whose images are counted so high.
+const DEAR_IMAGES: &str = "gpt-4o-mini";
 
 /// The context window that is assumed for a model whose own is not in the price book.
 const UNKNOWN_CONTEXT_WINDOW: Tokens = Tokens::saturating(1_048_576);
@@ -38,8 +44,8 @@ pub(super) struct Plan {
 pub(super) enum Unplanned {
     Inspect(InspectError),
     NoModel,
-    OverCap { declared: Tokens, most: Tokens },
-    StoredContent,
+    OverCap { declared: Tokens, most: Tokens, param: &'static str },
+    StoredContent { param: &'static str },
 }
 
 impl Unplanned {
@@ -47,10 +53,8 @@ impl Unplanned {
         match *self {
             Self::Inspect(error) => Refusal::Inspect(error),
             Self::NoModel => Refusal::BadRequest { message: "the request names no model", param: Some("model") },
-            Self::OverCap { declared, most } => {
-                Refusal::OutputOverCap { asked: declared, cap: most, param: "max_tokens" }
-            }
-            Self::StoredContent => Refusal::StoredContent { param: "input" },
+            Self::OverCap { declared, most, param } => Refusal::OutputOverCap { asked: declared, cap: most, param },
+            Self::StoredContent { param } => Refusal::StoredContent { param },
         }
     }
 }
@@ -58,18 +62,19 @@ impl Unplanned {
 impl Plan {
     pub(super) fn new(
         route: &ModelRoute,
+        format: WireFormat,
         body: Bytes,
         prices: &PriceBook,
         stored: StoredContent,
     ) -> Result<Self, Unplanned> {
-        let inspected = Inspected::read(route.format(), body).map_err(Unplanned::Inspect)?;
+        let inspected = Inspected::read(format, body).map_err(Unplanned::Inspect)?;
         let model = match inspected.model() {
             Some(name) => Arc::from(name),
             None => Arc::clone(route.default_model().ok_or(Unplanned::NoModel)?),
         };
         let known = prices.model(&model);
         let input = input_bound(&inspected, known, stored)?;
-        let cap = if route.format().has_output() { Some(output_cap(&inspected, route, known)?) } else { None };
+        let cap = if format.has_output() { Some(output_cap(&inspected, route, known)?) } else { None };
         let estimate = match cap {
             Some(cap) => Estimate::new(input, OutputCap::new(cap).with_choices(inspected.choices())),
             None => Estimate::input_only(input),
@@ -82,15 +87,30 @@ impl Plan {
 }
 
 fn input_bound(inspected: &Inspected, known: Option<&Model>, stored: StoredContent) -> Result<InputBound, Unplanned> {
-    let bound = inspected.text_bound().with_media(inspected.media_parts(), TOKENS_PER_MEDIA_PART);
+    let bound = inspected.text_bound().with_media(inspected.media_parts(), tokens_per_media_part(known));
     if inspected.references() == 0 && inspected.hosted_tools() == 0 {
         return Ok(bound);
     }
     if stored == StoredContent::Refuse && inspected.references() > 0 {
-        return Err(Unplanned::StoredContent);
+        return Err(Unplanned::StoredContent { param: content_field(inspected.format()) });
     }
     let window = known.and_then(Model::context_window).unwrap_or(UNKNOWN_CONTEXT_WINDOW);
     Ok(bound.with_referenced(window))
+}
+
+fn tokens_per_media_part(known: Option<&Model>) -> Tokens {
+    match known {
+        Some(model) if model.name() != DEAR_IMAGES => TOKENS_PER_MEDIA_PART,
+        _ => MOST_TOKENS_PER_MEDIA_PART,
+    }
+}
+
+/// The field that has the content of a request.
+const fn content_field(format: WireFormat) -> &'static str {
+    match format {
+        WireFormat::OpenAiChat | WireFormat::AnthropicMessages => "messages",
+        WireFormat::OpenAiResponses | WireFormat::OpenAiEmbeddings => "input",
+    }
 }
 
 /// The cap for each choice: the declared one within the route's; where none is declared, the route's or the model's.
@@ -98,7 +118,10 @@ fn output_cap(inspected: &Inspected, route: &ModelRoute, known: Option<&Model>) 
     match (inspected.output_cap(), route.max_output()) {
         (Some(declared), Some(most)) if declared > most => match route.on_over() {
             OnOver::Clamp => Ok(most),
-            OnOver::Refuse => Err(Unplanned::OverCap { declared, most }),
+            OnOver::Refuse => {
+                let param = inspected.output_cap_field().unwrap_or("max_tokens");
+                Err(Unplanned::OverCap { declared, most, param })
+            }
         },
         (Some(declared), _) => Ok(declared),
         (None, Some(most)) => Ok(most),

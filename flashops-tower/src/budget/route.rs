@@ -3,9 +3,10 @@ use std::sync::Arc;
 use flashops_core::config::OnOver;
 use flashops_core::limit::{RouteError, RoutePatterns};
 use flashops_core::units::Tokens;
-use http::Method;
+use http::{HeaderMap, Method};
 
 use crate::inspect::WireFormat;
+use crate::path::plain;
 use crate::reject::Dialect;
 
 /// A route that calls a model: how its requests are read, and what they may ask for.
@@ -14,6 +15,8 @@ pub struct ModelRoute {
     patterns: RoutePatterns,
     label: Arc<str>,
     format: WireFormat,
+    /// The format of a path that tells its own comes first.
+    by_path: bool,
     dialect: Option<Dialect>,
     max_output: Option<Tokens>,
     on_over: OnOver,
@@ -31,11 +34,22 @@ impl ModelRoute {
             patterns: RoutePatterns::new([pattern])?,
             label: pattern.into(),
             format,
+            by_path: false,
             dialect: None,
             max_output: None,
             on_over: OnOver::default(),
             default_model: None,
         })
+    }
+
+    /// A route whose requests are each read in the format that their path stands for
+    /// ([`WireFormat::from_path`]), and in this one where the path does not tell: for patterns such as `/v1/**`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelRoute::new`].
+    pub fn by_path(pattern: &str, otherwise: WireFormat) -> Result<Self, RouteError> {
+        Ok(Self { by_path: true, ..Self::new(pattern, otherwise)? })
     }
 
     /// The paths under which providers serve these wire formats: `/v1/chat/completions`, `/v1/responses`,
@@ -73,20 +87,29 @@ impl ModelRoute {
         self
     }
 
-    /// The first route that a request is on; calls are made with POST.
+    /// The first route that a request is on, if it calls a model: by POST.
     pub(crate) fn find(routes: &[Self], method: &Method, path: &str) -> Option<usize> {
         if method != Method::POST {
             return None;
         }
-        routes.iter().position(|route| route.patterns.contains(path))
+        let path = plain(path);
+        routes.iter().position(|route| route.patterns.contains(&path))
+    }
+
+    /// The dialect in which a request of any method is answered: as [`Dialect::of`], where the first of the routes
+    /// that has the path can say which.
+    pub fn dialect_of(routes: &[Self], path: &str, headers: &HeaderMap) -> Dialect {
+        let route = routes.iter().find(|route| route.patterns.contains(&plain(path)));
+        Dialect::of(path, headers, route.and_then(|route| route.dialect))
     }
 
     pub(super) const fn label(&self) -> &Arc<str> {
         &self.label
     }
 
-    pub(super) const fn format(&self) -> WireFormat {
-        self.format
+    /// How requests on this path are read.
+    pub(super) fn format(&self, path: &str) -> WireFormat {
+        WireFormat::from_path(path).filter(|_| self.by_path).unwrap_or(self.format)
     }
 
     pub(super) const fn dialect(&self) -> Option<Dialect> {

@@ -72,6 +72,12 @@ impl Inspected {
         largest.filter(|_| self.scan.caps.bind(self.format))
     }
 
+    /// The field that declares [`Inspected::output_cap`].
+    pub fn output_cap_field(&self) -> Option<&'static str> {
+        let largest = self.output_cap()?.get();
+        self.scan.caps.iter().find(|cap| cap.value == Some(largest)).map(|cap| cap.field.name())
+    }
+
     /// How many answers are asked for: the larger of `n` and `best_of`, at least 1.
     pub fn choices(&self) -> u64 {
         self.scan.choices.unwrap_or(1)
@@ -84,7 +90,8 @@ impl Inspected {
     }
 
     /// A bound for the input that is text: one token for each byte of the body, except the bytes of images and sounds
-    /// that are in it, whose tokens [`Inspected::media_parts`] stands for.
+    /// that are in it, whose tokens [`Inspected::media_parts`] stands for. Of a sound, a sixteenth of its bytes stays
+    /// counted, since its tokens grow with its length.
     ///
     /// Since the whole body counts, its keys and quotes cover what a provider writes around each message. What
     /// Anthropic adds for tools is in the bound.
@@ -105,7 +112,7 @@ impl Inspected {
     }
 
     /// How many things the request only names while the provider keeps them: earlier responses, conversations, stored
-    /// prompts, files, sounds. Nothing in the request bounds their tokens.
+    /// prompts, files, sounds; and documents that it fetches. Nothing in the request bounds their tokens.
     pub const fn references(&self) -> u64 {
         self.scan.parts.references
     }

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::body::ResponseBody;
 use super::layer::{Shared, scopes};
 use crate::identify::Identify;
+use crate::path::plain;
 use crate::reject::{NotDispatched, Refusal, RejectBody};
 
 pin_project! {
@@ -82,7 +83,8 @@ where
         let state = match shared.identify.identify(&parts) {
             Ok(caller) => {
                 let limits = shared.limits(parts.uri.path());
-                let keys = scopes(&caller, shared.route(parts.uri.path()));
+                let route = shared.route(parts.uri.path());
+                let keys = scopes(&caller, route.as_deref());
                 let admit = shared.limiter.admit(&keys, limits);
                 drop(keys);
                 parts.extensions.insert(caller.clone());
@@ -138,17 +140,17 @@ impl<T: Store, I> Shared<T, I> {
     where
         S: Service<Request<B>>,
     {
-        let refusal = match &answer {
-            Ok(Ok(Admitted { receipt, standings, .. })) => {
-                let (receipt, standings) = (*receipt, standings.clone());
+        let refusal = match answer {
+            Ok(Ok(Admitted { receipt, standings, crossings })) => {
                 let Pending { caller, limits, request, .. } = pending;
-                let route = self.route(request.uri().path()).map(Into::into);
+                self.limiter.tell(&caller, &plain(request.uri().path()), crossings);
+                let route = self.route(request.uri().path()).map(|route| route.into_owned().into());
                 let at = self.limiter.store().now().unix;
                 let counted = Counted { caller, route, limits, receipt, standings, at };
                 return State::Calling { call: pending.service.call(request), counted };
             }
-            Ok(Err(denied)) => Refusal::denied(self.limiter.policy(), *denied),
-            Err(error) => Refusal::Store(error),
+            Ok(Err(denied)) => Refusal::denied(self.limiter.policy(), denied),
+            Err(ref error) => Refusal::Store(error),
         };
         State::Refused { response: Some(self.refuse(&pending.request.into_parts().0, &refusal)) }
     }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,8 +14,9 @@ use tower_layer::Layer;
 use super::service::RateLimit;
 use crate::budget::ModelRoute;
 use crate::identify::Identify;
+use crate::path::plain;
 use crate::reject::headers::{Family, Headers};
-use crate::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject, RejectBody, RequestId, refuse};
+use crate::reject::{DefaultReject, Refusal, RefusalContext, Reject, RejectBody, RequestId, refuse};
 
 /// Counts requests under the request limits of a policy. See the [module docs](super).
 pub struct RateLimitLayer<T, I> {
@@ -108,7 +110,7 @@ impl<T: Store, I: Identify> RateLimitLayer<T, I> {
 impl<T: Store, I> Shared<T, I> {
     /// Whether a request passes uncounted.
     pub(super) fn passes(&self, method: &Method, path: &str) -> bool {
-        self.exempt.as_ref().is_some_and(|exempt| exempt.contains(path))
+        self.exempt.as_ref().is_some_and(|exempt| exempt.contains(&plain(path)))
             || self.model_routes.as_ref().is_some_and(|routes| ModelRoute::find(routes, method, path).is_some())
     }
 
@@ -116,19 +118,20 @@ impl<T: Store, I> Shared<T, I> {
     pub(super) fn limits(&self, path: &str) -> LimitSet {
         match (self.everywhere, &self.model_routes) {
             (Some(limits), None) => limits,
-            (_, models) => self.limiter.policy().limits_on(path, models.is_none()).intersection(self.requests),
+            (_, models) => self.limiter.policy().limits_on(&plain(path), models.is_none()).intersection(self.requests),
         }
     }
 
     pub(super) fn refuse(&self, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
-        let dialect = Dialect::of(parts.uri.path(), &parts.headers, None);
+        let routes = self.model_routes.as_deref().unwrap_or_default();
+        let dialect = ModelRoute::dialect_of(routes, parts.uri.path(), &parts.headers);
         let context = RefusalContext::new(dialect, self.limiter.store().now().unix);
         refuse(&*self.reject, &self.headers, refusal, &context.with_request_id(RequestId::of(&parts.headers)))
     }
 
     /// The text of the route's key, if a limit counts for each route.
-    pub(super) fn route<'p>(&self, path: &'p str) -> Option<&'p str> {
-        self.by_route.then_some(path)
+    pub(super) fn route<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        self.by_route.then(|| plain(path))
     }
 }
 

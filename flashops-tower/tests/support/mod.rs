@@ -2,9 +2,12 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod faulty;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,11 +17,11 @@ use flashops_core::caller::Caller;
 use flashops_core::clock::ManualClock;
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Switches, Window};
-use flashops_core::store::MemoryStore;
+use flashops_core::store::{MemoryStore, Store};
 use flashops_tower::budget::{RequestBody, ResponseBody, TokenBudgetLayer};
-use flashops_tower::identify::IdentifyError;
+use flashops_tower::identify::{Identify, IdentifyError};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -63,11 +66,12 @@ impl Fixture {
         F: FnOnce(Request<RequestBody<AnyBody>>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Result<Answer, BoxError>> + Send + 'static,
     {
-        let caller = self.caller.clone();
-        let identify = move |_: &Parts| Ok::<_, IdentifyError>(caller.clone());
-        let layer = TokenBudgetLayer::new(self.budget.clone(), identify);
-        let inner = service_fn(move |request| answer.clone()(request));
-        ServiceBuilder::new().layer(layer).service(inner).boxed_clone()
+        layered(self.layer(), answer)
+    }
+
+    /// The layer, for services that want it otherwise.
+    pub(crate) fn layer(&self) -> TokenBudgetLayer<MemoryStore<ManualClock>, Everybody> {
+        TokenBudgetLayer::new(self.budget.clone(), Everybody(self.caller.clone()))
     }
 
     /// Sends the fixture's request.
@@ -92,6 +96,67 @@ impl Fixture {
 
     fn standings(&self) -> Vec<flashops_core::store::Standing> {
         self.budget.store().standings_now(&self.caller.scopes(), self.budget.policy().select(|_| true))
+    }
+}
+
+/// Takes everybody for one caller.
+#[derive(Clone)]
+pub(crate) struct Everybody(pub(crate) Caller);
+
+impl Identify for Everybody {
+    fn identify(&self, _: &Parts) -> Result<Caller, IdentifyError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A layer around an answer.
+pub(crate) fn layered<T, I, F, A>(
+    layer: TokenBudgetLayer<T, I>,
+    answer: F,
+) -> BoxCloneService<Request<AnyBody>, Response<ResponseBody<AnyBody, T>>, BoxError>
+where
+    T: Store,
+    I: Identify + Send + Sync + 'static,
+    F: FnOnce(Request<RequestBody<AnyBody>>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Result<Answer, BoxError>> + Send + 'static,
+    T::Reserve: 'static,
+{
+    let inner = service_fn(move |request| answer.clone()(request));
+    ServiceBuilder::new().layer(layer).service(inner).boxed_clone()
+}
+
+/// A request as the inner service got it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) head: Arc<Parts>,
+    pub(crate) body: String,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+/// Where an inner service leaves the requests that it got.
+#[derive(Clone, Default)]
+pub(crate) struct Visitors(Arc<Mutex<Vec<Seen>>>);
+
+impl Visitors {
+    /// Keeps a request.
+    pub(crate) async fn note(&self, request: Request<RequestBody<AnyBody>>) {
+        let (head, body) = request.into_parts();
+        let collected = body.collect().await.unwrap();
+        let trailers = collected.trailers().cloned();
+        let body = String::from_utf8(collected.to_bytes().to_vec()).unwrap();
+        self.0.lock().unwrap().push(Seen { head: Arc::new(head), body, trailers });
+    }
+
+    /// All requests so far.
+    pub(crate) fn all(&self) -> Vec<Seen> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The only request.
+    pub(crate) fn only(&self) -> Seen {
+        let all = self.all();
+        assert_eq!(all.len(), 1);
+        all[0].clone()
     }
 }
 
