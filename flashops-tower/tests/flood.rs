@@ -1,6 +1,8 @@
 //! Sixty-four clients on one budget, over real sockets: at no instant is more used and held than there is, and in the
 //! end every token is where the provider says.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -74,9 +76,12 @@ impl Got {
     }
 }
 
+/// How the calls of one caller ended, and with what.
+type Endings = Vec<(Ending, Usage)>;
+
 /// What the budget was told about a request: how it ended, and with what.
 #[derive(Clone, Debug, Default)]
-struct Book(Arc<Mutex<HashMap<String, Vec<(Ending, Usage)>>>>);
+struct Book(Arc<Mutex<HashMap<String, Endings>>>);
 
 impl Recorder for Book {
     fn record(&self, event: &Event<'_>) {
