@@ -17,6 +17,7 @@
 
 mod gateway {
     pub(crate) mod admin;
+    pub(crate) mod announce;
     pub(crate) mod app;
     pub(crate) mod pages;
     pub(crate) mod provider;

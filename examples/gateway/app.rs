@@ -17,6 +17,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::admin::mark;
+use super::announce::Announce;
 use super::pages;
 use super::provider::Providers;
 use super::settings::Settings;
@@ -33,7 +34,7 @@ pub(crate) struct App {
 pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
     let audit = settings.audit.then(|| WindowAudit::new(settings.config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
-    let controls = Controls::with(&settings.config, CoarseClock::new(), recorders);
+    let controls = Controls::with(&settings.config, CoarseClock::new(), (Announce, recorders));
     let registry = HealthRegistry::new();
     let of_models = HealthRegistry::new();
     for (registry, groups) in [(&registry, &[Group::Readiness]), (&of_models, &[Group::Readiness])] {

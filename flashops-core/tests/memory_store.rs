@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flashops_core::budget::Budget;
+use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::ManualClock;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, LimitSet, Mode, OnExpiry, Policy, Resource, Retry, Switches, Window};
@@ -365,4 +365,35 @@ fn a_key_that_shares_an_account_sees_how_that_one_stands() {
     let refused = (0..500).map(|i| format!("u{i}")).find(|user| at.admit(user, 1).is_err()).unwrap();
     let standing = at.standing(&refused);
     assert_eq!((standing.used, standing.remaining()), (3, 0));
+}
+
+#[test]
+fn the_shortest_way_to_check_one_key_decides_like_any_other() {
+    let requests = |name: &str, amount| sliding(name, Resource::Requests, amount);
+    let hour = |amount| limit("rph", Resource::Requests, amount, Window::Sliding(HOUR));
+    let watched = requests("watched", 3).with_mode(Mode::Warn).with_thresholds([500]).unwrap();
+    for limits in [
+        vec![requests("rpm", 5), hour(20)],
+        vec![requests("rpm", 70), hour(200)],
+        vec![requests("rpm", 6), watched, sliding("tpm", Resource::Tokens, 0)],
+    ] {
+        let mut bounds = Bounds::default();
+        bounds.max_keys = 40;
+        let (way, other) = (
+            Fixture::with(limits.clone(), Switches::default(), bounds),
+            Fixture::with(limits, Switches::default(), bounds),
+        );
+        let limiter = RateLimiter::with_store(Arc::new(way.store));
+        let mut refused = 0;
+        for i in 0..6_000_u64 {
+            let user = (i * i % 61).to_string();
+            let (checked, admitted) = (limiter.check(Key::new(Scope::User, &user)), other.admit(&user, 1));
+            assert_eq!(checked.err(), admitted.as_ref().err().copied(), "the {i}th");
+            refused += u64::from(admitted.is_err());
+            let wait = Duration::from_millis(i * 7 % 40);
+            way.clock.advance(wait);
+            other.clock.advance(wait);
+        }
+        assert!(refused > 100 && refused < 5_900, "{refused} were refused");
+    }
 }

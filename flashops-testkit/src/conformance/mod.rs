@@ -19,7 +19,7 @@
 //! that count no finer; [`Harness::resolution`] says how far an answer may be off. A store may apply an expiry late,
 //! but must answer as if it had not.
 //!
-//! What this module does not do: test speed, concurrency, memory, or a store that cannot be reached.
+//! What this module does not do: test speed, threads, or a store that cannot be reached.
 
 mod admit;
 mod calendar;

@@ -51,7 +51,7 @@ pub(super) struct Live {
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a model is plain before it is small")]
 pub(super) enum State {
-    Live(Live),
+    Live(Box<Live>),
     Settled(Amounts),
 }
 
@@ -126,7 +126,7 @@ impl Model {
     pub(super) fn held(&self, (index, key): Account) -> u128 {
         let limit = self.policy.limit(index);
         let holds = self.states.values().filter_map(|state| match state {
-            State::Live(live) if live.expired.is_none() && live.limits.contains(index) => Some(live),
+            State::Live(live) if live.expired.is_none() && live.limits.contains(index) => Some(&**live),
             _ => None,
         });
         let of = |live: &Live| match limit.resource() {
@@ -168,7 +168,7 @@ impl Model {
 
     pub(super) fn hold(&mut self, id: u128, live: Live) {
         self.count_requests(live.keys, live.limits, live.hold.requests);
-        self.states.insert(id, State::Live(live));
+        self.states.insert(id, State::Live(Box::new(live)));
         self.expire();
     }
 
@@ -236,7 +236,7 @@ impl Model {
         self.states.retain(|_, state| !matches!(state, State::Live(live) if forgotten(live)));
     }
 
-    fn charge_expired(&mut self, id: u128, mut live: Live) {
+    fn charge_expired(&mut self, id: u128, mut live: Box<Live>) {
         let charged = match self.policy.switches().on_expiry {
             OnExpiry::Checkpoint => live.checkpoint,
             OnExpiry::Full => live.hold,

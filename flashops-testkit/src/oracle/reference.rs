@@ -181,7 +181,7 @@ impl Inner {
         let mut command = *command;
         match self.model.states.get_mut(&command.id.bits()) {
             Some(State::Live(live)) => {
-                self.held_before.insert(command.id.bits(), live.clone());
+                self.held_before.insert(command.id.bits(), Live::clone(live));
                 if self.flaw == Some(Flaw::RefundIntoLaterWindow) {
                     live.admitted = self.model.now;
                     live.expired = live.expired.map(|(charged, _)| (charged, self.model.now));
@@ -219,7 +219,7 @@ impl Inner {
             let accounts = self.model.accounts(live.keys, live.limits);
             let narrowest = accounts.first().map(|(_, limit)| limit.scope());
             let limits = self.model.policy.select(|limit| Some(limit.scope()) == narrowest);
-            let narrow = Live { limits: limits.intersection(live.limits), ..live };
+            let narrow = Live { limits: limits.intersection(live.limits), ..*live };
             let now = self.model.now;
             self.model.charge(&narrow, &all, &clipped, now);
         }

@@ -5,7 +5,7 @@ use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::{Config, Dialect, HeaderFamilies, Options, RouteConfig};
 use flashops_core::limit::RoutePatterns;
-use flashops_core::record::{Recorder, Tally, TokenThreshold};
+use flashops_core::record::{Event, Recorder, Tally, TokenThreshold};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
 use flashops_tower::inspect::WireFormat;
@@ -41,10 +41,14 @@ impl<C: Clock> Controls<C> {
         let store = Arc::new(store);
         let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
             .expect("a configuration has checked its threshold");
-        let tally = Arc::new(Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS));
-        let recorder = (Arc::clone(&tally), recorder);
-        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), recorder);
-        let layer = stack(config, &budget, RateLimiter::with_store(store));
+        let recorder: Arc<dyn Recorder> = Arc::new(recorder);
+        let told = Arc::clone(&recorder);
+        let tally = Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS)
+            .on_threshold(move |reached| told.record(&Event::OrgThreshold(reached)));
+        let tally = Arc::new(tally);
+        let both = (Arc::clone(&tally), Arc::clone(&recorder));
+        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), both);
+        let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder));
         Self { budget, tally, layer }
     }
 

@@ -160,7 +160,7 @@ impl Recorder for Tally {
                 self.count(&Note { limit, ..note(call, Totals::REFUSED, call.started.tick) });
             }
             Event::Voided { call } => self.count(&note(call, Totals::VOIDED, call.started.tick)),
-            Event::Exceeded { .. } | Event::Threshold { .. } => {}
+            Event::Exceeded { .. } | Event::OrgThreshold(_) | Event::Threshold { .. } => {}
         }
     }
 }
