@@ -1,5 +1,7 @@
 //! Every way in which a call can end, and what it is charged.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::{pending, ready};

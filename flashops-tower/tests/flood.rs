@@ -1,6 +1,8 @@
 //! Sixty-four clients on one budget, over real sockets: at no instant is more used and held than there is, and in the
 //! end every token is where the provider says.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
