@@ -1,5 +1,7 @@
 //! What the front door promises about one call, seen through a recorder.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::future::{Ready, pending, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

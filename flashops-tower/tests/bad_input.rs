@@ -1,5 +1,7 @@
 //! Bad input: a clear answer in the route's dialect, nothing held, nobody called, nothing lost.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::ready;

@@ -1,5 +1,7 @@
 //! Every way in which a call can end, and what it is charged.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::{pending, ready};
@@ -221,4 +223,29 @@ async fn a_refused_call_reaches_nobody_and_leaves_no_trace() {
     assert!(response.extensions().get::<NotDispatched>().is_some());
     assert_eq!(fixture.used(), (0, 0));
     assert_eq!(fixture.held(), 0);
+}
+
+#[tokio::test]
+async fn what_nobody_reported_is_not_charged_beyond_the_hold() {
+    let long = format!(r#"{{"choices":[{{"message":{{"content":"{}"}}}}]}}"#, "word ".repeat(1_000));
+    for media_type in ["application/json", "text/plain"] {
+        let fixture = Fixture::new(5);
+        let text = long.clone();
+        let answer = move |_| {
+            let mut response = json(text);
+            response.headers_mut().insert("content-type", media_type.parse().unwrap());
+            ready(Ok(response))
+        };
+        fixture.run(answer).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(fixture.used(), (input(&fixture) + 5, 1), "{media_type}");
+    }
+}
+
+#[tokio::test]
+async fn deltas_beyond_the_cap_were_sent_and_are_charged() {
+    let fixture = Fixture::new(5);
+    let frames = (0..8).map(|_| sse_frame("a long word ")).collect();
+    let response = fixture.run(|_| ready(Ok(Chunks::stream(frames)))).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    assert_eq!(fixture.used(), (input(&fixture) + 8, 1));
 }

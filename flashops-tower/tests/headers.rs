@@ -1,5 +1,7 @@
 //! What clients see of the limits through the token budget: whole responses, byte by byte.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::ready;

@@ -1,5 +1,7 @@
 //! What the rate limit counts, refuses and gives back.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::ready;

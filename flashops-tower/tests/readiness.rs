@@ -1,5 +1,7 @@
 //! What tower asks of a middleware: readiness, clones, and errors that pass.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

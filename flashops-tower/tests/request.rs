@@ -1,5 +1,7 @@
 //! What the layer does to a request on its way, and what it holds for it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::ready;

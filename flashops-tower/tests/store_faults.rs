@@ -1,5 +1,7 @@
 //! What the layers answer while their store does not.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::future::ready;

@@ -13,7 +13,6 @@ use crate::usage::{BodyKind, HideUsage, Meter, Passed};
 #[derive(Debug)]
 pub(super) struct Metering<T: Store> {
     call: Option<Call<T>>,
-    format: WireFormat,
     /// `None` where nobody knows how to read the body.
     meter: Option<Meter>,
     hide: Option<HideUsage>,
@@ -40,7 +39,7 @@ impl<T: Store> Metering<T> {
         let meter = kind.map(|kind| Meter::new(format, kind));
         let is_stream = kind == Some(BodyKind::Sse);
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), format, meter, hide, is_stream, ending, seen: 0, ended: false, next }
+        Self { call: Some(call), meter, hide, is_stream, ending, seen: 0, ended: false, next }
     }
 
     /// Whether an event may be taken out of the body.
@@ -80,7 +79,8 @@ impl<T: Store> Metering<T> {
         if let Some(meter) = &mut self.meter {
             meter.push(&data);
             if let (Some(call), true) = (&mut self.call, self.is_stream) {
-                call.progress(Usage::estimated(Tokens::ZERO, meter.counted_output()));
+                let counted = meter.counted_within(call.estimate().output);
+                call.progress(Usage::estimated(Tokens::ZERO, counted));
             }
         }
         match &mut self.hide {
@@ -104,23 +104,19 @@ impl<T: Store> Metering<T> {
     /// Settles the call, once. A response that was whole by its own account is complete even if its end did not come.
     fn settle(&mut self, complete: bool) {
         let Some(mut call) = self.call.take() else { return };
+        let estimate = call.estimate();
         let (reported, counted, whole) = match &mut self.meter {
-            None => (Usage::absent(), self.unread(), complete),
+            None => (Usage::absent(), Tokens::saturating(self.seen.div_ceil(4)).min(estimate.output), complete),
             Some(meter) => {
                 meter.finish();
-                let reported = meter.usage_with_input(call.estimate().input);
+                let reported = meter.usage_within(estimate);
                 let needs_no_end =
                     self.seen == 0 || reported.quality == Quality::Exact || self.ending == Ending::Rejected;
-                (reported, meter.counted_output(), meter.ended() || complete && needs_no_end)
+                (reported, meter.counted_within(estimate.output), meter.ended() || complete && needs_no_end)
             }
         };
         call.progress(Usage::estimated(Tokens::ZERO, counted));
         call.settle(&reported, if whole { self.ending } else { Ending::Cut });
-    }
-
-    /// The output that a body nobody could read may have been.
-    const fn unread(&self) -> Tokens {
-        if self.format.has_output() { Tokens::saturating(self.seen.div_ceil(4)) } else { Tokens::ZERO }
     }
 }
 

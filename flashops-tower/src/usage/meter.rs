@@ -1,5 +1,6 @@
 //! The meter: one for each response.
 
+use flashops_core::estimate::Estimate;
 use flashops_core::units::Tokens;
 use flashops_core::usage::{Quality, Usage};
 
@@ -89,14 +90,15 @@ impl Meter {
     /// [`Quality::Absent`] when it has reported nothing that can be used. [`Quality::Estimated`] when a number was
     /// invalid or missing, when the numbers contradict each other, and when the report was sent before the output was
     /// complete. An output that was not reported is then [`Meter::counted_output`]; an input that was not reported is
-    /// zero, and [`Meter::usage_with_input`] fills it in.
+    /// zero, and [`Meter::usage_within`] fills it in.
     pub fn usage(&self) -> Usage {
-        self.usage_with_input(Tokens::ZERO)
+        self.tally.reading.usage(self.format, Tokens::ZERO, self.counted_output())
     }
 
-    /// [`Meter::usage`], with this estimate in place of an input that was not reported.
-    pub fn usage_with_input(&self, estimate: Tokens) -> Usage {
-        self.tally.reading.usage(self.format, estimate, self.counted_output())
+    /// [`Meter::usage`], with what was estimated in place of an input that was not reported, and
+    /// [`Meter::counted_within`] the estimate in place of an output that was not.
+    pub fn usage_within(&self, estimate: Estimate) -> Usage {
+        self.tally.reading.usage(self.format, estimate.input, self.counted_within(estimate.output))
     }
 
     /// What to charge for a response that was cut or reported nothing: what was reported, or the input estimate with
@@ -106,7 +108,7 @@ impl Meter {
     /// back [`Quality::Estimated`], with the estimate in place of an input that was not reported.
     pub fn usage_or(&self, input_estimate: Tokens) -> Usage {
         let counted = Usage::estimated(input_estimate, self.counted_output());
-        let reported = self.usage_with_input(input_estimate);
+        let reported = self.tally.reading.usage(self.format, input_estimate, self.counted_output());
         match reported.quality {
             Quality::Exact => reported,
             Quality::Estimated if reported.total() >= counted.total() => reported,
@@ -121,12 +123,24 @@ impl Meter {
     /// embedding has no output. It can be below the real number: tokens that a provider keeps to itself are not in the
     /// bytes.
     pub fn counted_output(&self) -> Tokens {
-        let (deltas, bytes) = match (&self.body, self.format) {
+        let (deltas, bytes) = self.counted();
+        Tokens::saturating(deltas.max(bytes.div_ceil(4)))
+    }
+
+    /// [`Meter::counted_output`], where the provider was asked for no more than so many tokens: what the bytes make of
+    /// it beyond that is not believed, and what the deltas do is.
+    pub fn counted_within(&self, cap: Tokens) -> Tokens {
+        let (deltas, bytes) = self.counted();
+        Tokens::saturating(deltas.max(bytes.div_ceil(4).min(cap.get())))
+    }
+
+    /// Content deltas and bytes of text.
+    const fn counted(&self) -> (u64, u64) {
+        match (&self.body, self.format) {
             (_, WireFormat::OpenAiEmbeddings) => (0, 0),
             (Body::Json { size, .. }, _) => (0, *size),
             (Body::Sse(_), _) => (self.tally.deltas, self.tally.text_bytes),
-        };
-        Tokens::saturating(deltas.max(bytes.div_ceil(4)))
+        }
     }
 
     /// Whether the body is complete by its own account: the stream's last event was seen, or, after

@@ -17,7 +17,7 @@ use super::ControlsLayer;
 use super::identify::ConfiguredCallers;
 
 /// The paths that are neither counted nor identified: health checks.
-pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health", "/api/v1/health/**"];
+pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
 /// The controls of one configuration, with accounts in memory. See the [module docs](super).
 pub struct Controls<C: Clock = CoarseClock> {
@@ -93,12 +93,12 @@ fn stack<C: Clock>(
         .with_headers(headers.clone())
         .with_reject(reject.clone());
     let token_budget = TokenBudgetLayer::new(budget.clone(), identify)
-        .with_routes(routes)
+        .with_routes(routes.clone())
         .with_headers(headers)
         .with_reject(reject)
         .with_stored_content(options.stored_content)
         .with_inspect_bytes(options.inspect_bytes);
-    ControlsLayer::new(rate_limit, token_budget)
+    ControlsLayer::new(rate_limit, token_budget, routes.into())
 }
 
 /// The routes of the configuration, then the standard ones.
@@ -107,11 +107,22 @@ fn model_routes(configured: &[RouteConfig]) -> Vec<ModelRoute> {
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {
-    let format = WireFormat::from_path(route.path()).unwrap_or(match route.dialect() {
+    let (path, dialect) = (route.path(), route.dialect());
+    let of_dialect = match dialect {
         Some(Dialect::Anthropic) => WireFormat::AnthropicMessages,
         Some(Dialect::OpenAi | Dialect::Problem) | None => WireFormat::OpenAiChat,
-    });
-    let mut model_route = ModelRoute::new(route.path(), format).expect("a configuration has checked its paths");
+    };
+    // A dialect that contradicts the end of the path says more of what is spoken there than the path does.
+    let contradicts = |format: WireFormat| match dialect {
+        Some(Dialect::OpenAi) => format == WireFormat::AnthropicMessages,
+        Some(Dialect::Anthropic) => format != WireFormat::AnthropicMessages,
+        Some(Dialect::Problem) | None => false,
+    };
+    let mut model_route = match WireFormat::from_path(path) {
+        Some(format) if contradicts(format) => ModelRoute::new(path, of_dialect),
+        _ => ModelRoute::by_path(path, of_dialect),
+    }
+    .expect("a configuration has checked its paths");
     if let Some(dialect) = route.dialect() {
         model_route = model_route.with_dialect(match dialect {
             Dialect::Anthropic => reject::Dialect::Anthropic,
