@@ -78,7 +78,10 @@ impl Got {
 
 /// What the budget was told about a request: how it ended, and with what.
 #[derive(Clone, Debug, Default)]
-struct Book(Arc<Mutex<HashMap<String, Vec<(Ending, Usage)>>>>);
+struct Book(Arc<Mutex<HashMap<String, Endings>>>);
+
+/// Of one request: one, if all is well.
+type Endings = Vec<(Ending, Usage)>;
 
 impl Recorder for Book {
     fn record(&self, event: &Event<'_>) {

@@ -45,7 +45,7 @@
 //!
 //! assert_eq!(refusals.0.load(Ordering::Relaxed), 1);
 //! let since_the_start = tally.report(None, store.now(), |_| true).totals;
-//! assert_eq!((since_the_start.requests, since_the_start.cut, since_the_start.refused), (1, 1, 1));
+//! assert_eq!((since_the_start.requests, since_the_start.failed, since_the_start.refused), (1, 1, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
