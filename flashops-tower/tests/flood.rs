@@ -76,12 +76,12 @@ impl Got {
     }
 }
 
-/// How the calls of one caller ended, and with what.
-type Endings = Vec<(Ending, Usage)>;
-
 /// What the budget was told about a request: how it ended, and with what.
 #[derive(Clone, Debug, Default)]
 struct Book(Arc<Mutex<HashMap<String, Endings>>>);
+
+/// Of one request: one, if all is well.
+type Endings = Vec<(Ending, Usage)>;
 
 impl Recorder for Book {
     fn record(&self, event: &Event<'_>) {

@@ -21,8 +21,9 @@
 //! ```
 //!
 //! Edge cases: `window` is a number with a unit (`90s`, `1h`, `1d`) up to a day, or `all`; anything else is 400. The
-//! usage handler needs a layer that identifies the caller. Health handlers answer 200 while nothing fails, a warning
-//! included, and 503 otherwise; without `?verbose` they say which checks failed and not why.
+//! usage handler needs a layer that identifies the caller, and answers 503 while the store cannot tell how limits
+//! stand. Health handlers answer 200 while nothing fails, a warning included, and 503 otherwise; without `?verbose`
+//! they say which checks failed and not why.
 //!
 //! What this module does not do: measure. The [`Tally`](flashops_core::record::Tally) and the
 //! [`HealthRegistry`](flashops_core::health::HealthRegistry) do.

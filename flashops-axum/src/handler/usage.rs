@@ -3,16 +3,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use flashops_core::budget::Budget;
+use flashops_core::budget::{Budget, UNKNOWN_PROVIDER};
 use flashops_core::caller::Caller;
+use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
+use flashops_core::price::Model;
 use flashops_core::record::{Report, ReportRow, Tally, Totals};
-use flashops_core::store::{Standing, Store};
+use flashops_core::store::{Standing, Store, StoreError};
 use flashops_core::units::{Cost, MoneyUnit};
+use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -72,7 +76,12 @@ pub async fn usage<T: Store>(
     let now = report.budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
-    let limits = report.limits(&caller, sees_all, &seen).await;
+    // Limits hold also for those who used nothing in this window.
+    let ever = if sees_all { report.tally.report(None, now, |_| true) } else { Report::clone(&seen) };
+    let limits = match report.limits(&caller, sees_all, &ever).await {
+        Ok(limits) => limits,
+        Err(error) => return unavailable(&error, now.unix),
+    };
     let unit = report.budget.prices().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
     Json(json!({
@@ -98,7 +107,8 @@ fn parse_window(text: &str) -> Option<Option<Duration>> {
         b'd' => 86_400,
         _ => return None,
     };
-    let number: u64 = text[..text.len() - 1].parse().ok()?;
+    let digits = &text[..text.len() - 1];
+    let number: u64 = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     let window = Duration::from_secs(number.checked_mul(unit)?);
     (window > Duration::ZERO && window <= Tally::MAX_WINDOW).then_some(Some(window))
 }
@@ -114,34 +124,45 @@ fn bad_window() -> Response {
     (StatusCode::BAD_REQUEST, headers, problem.to_string()).into_response()
 }
 
+/// Without the store nobody knows how limits stand, and none is not the same as unknown.
+fn unavailable(error: &StoreError, now: UnixSeconds) -> Response {
+    let context = RefusalContext::new(Dialect::Problem, now);
+    let response = DefaultReject::new().reject(&Refusal::Store(error), &context);
+    response.map(|body| Body::from(body.into_bytes()))
+}
+
 impl<T: Store> UsageReport<T> {
     /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, sees_all: bool, seen: &Report) -> Vec<Value> {
+    async fn limits(&self, caller: &Caller, sees_all: bool, seen: &Report) -> Result<Vec<Value>, StoreError> {
         let mut keys: BTreeSet<(Scope, &str)> = BTreeSet::new();
         keys.extend(caller.scopes().iter().map(|key| (key.scope(), key.text())));
         keys.insert((Scope::Global, Key::global().text()));
         if sees_all {
             for ReportRow { key, .. } in seen.rows.iter().filter(|row| !row.key.is_rest()) {
                 keys.extend([(Scope::User, key.user()), (Scope::Org, key.org())]);
-                keys.extend([(Scope::Model, key.model()), (Scope::Route, key.route())]);
-                let model = self.budget.prices().model(key.model());
-                keys.extend(model.map(|model| (Scope::Provider, model.provider())));
+                let known = self.budget.prices().model(key.model());
+                keys.insert((Scope::Route, key.route()));
+                keys.insert((Scope::Model, known.map_or(key.model(), Model::name)));
+                keys.insert((Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider)));
             }
         }
         let mut found = Vec::new();
         for (scope, text) in keys {
-            found.extend(self.standings_of(Key::new(scope, text)).await);
+            found.extend(self.standings_of(Key::new(scope, text)).await?);
         }
-        found
+        Ok(found)
     }
 
-    async fn standings_of(&self, key: Key<'_>) -> Vec<Value> {
+    async fn standings_of(&self, key: Key<'_>) -> Result<Vec<Value>, StoreError> {
         let policy = self.budget.policy();
         let all = policy.select(|limit| limit.scope() == key.scope());
-        let asked = self.budget.store().standings(&Scopes::new().with(key), all);
-        let standings = asked.await.unwrap_or_default();
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let standings = self.budget.store().standings(&Scopes::new().with(key), all).await?;
         let unit = self.budget.prices().unit();
-        standings.iter().map(|standing| limit_json(policy.limit(standing.limit), key.text(), standing, unit)).collect()
+        let json = |standing: &Standing| limit_json(policy.limit(standing.limit), key.text(), standing, unit);
+        Ok(standings.iter().map(json).collect())
     }
 }
 
@@ -204,7 +225,7 @@ mod tests {
         assert_eq!(parse_window("all"), Some(None));
         assert_eq!(parse_window("90s"), Some(Some(Duration::from_secs(90))));
         assert_eq!(parse_window("1d"), Some(Some(Duration::from_secs(86_400))));
-        for text in ["", "h", "0s", "2d", "1.5h", "-1h", "1w", "99999999999999999999h", "1é"] {
+        for text in ["", "h", "0s", "2d", "1.5h", "-1h", "+1h", "1w", "99999999999999999999h", "1é"] {
             assert_eq!(parse_window(text), None, "{text}");
         }
     }

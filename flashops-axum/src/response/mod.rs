@@ -35,7 +35,8 @@
 //! [`NotDispatched`](flashops_tower::reject::NotDispatched), by which a rate limit around it gives its count back.
 //!
 //! Edge cases: the identity of the request is in the body if the request has one. A call that can never fit is answered
-//! with 413, since the estimate of a handler is taken for exact. A model without a price is not named.
+//! with 413, since the estimate of a handler is taken for exact. A model without a price is not named. Answer with it
+//! only where nothing was called for the request yet: a token budget around the handler gives its own call back too.
 //!
 //! What this module does not do: answer in another style than
 //! [`DefaultReject`](flashops_tower::reject::DefaultReject). Make a response of the

@@ -17,7 +17,7 @@ use super::ControlsLayer;
 use super::identify::ConfiguredCallers;
 
 /// The paths that are neither counted nor identified: health checks.
-pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health", "/api/v1/health/**"];
+pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
 /// The controls of one configuration, with accounts in memory. See the [module docs](super).
 pub struct Controls<C: Clock = CoarseClock> {
@@ -36,6 +36,12 @@ impl Controls {
 impl<C: Clock> Controls<C> {
     /// The controls of a configuration, with a clock, and with a recorder beside the [`Tally`].
     pub fn with(config: &Config, clock: C, recorder: impl Recorder) -> Self {
+        Self::with_routes(config, clock, recorder, ModelRoute::standard())
+    }
+
+    /// The same, for a service that calls a model on routes of its own: those of the configuration come first, then
+    /// these, which take the place of the [standard ones](ModelRoute::standard).
+    pub fn with_routes(config: &Config, clock: C, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
         let options = config.options();
         let store = MemoryStore::with_bounds(Arc::new(config.policy().clone()), clock, options.bounds);
         let store = Arc::new(store);
@@ -48,7 +54,7 @@ impl<C: Clock> Controls<C> {
         let tally = Arc::new(tally);
         let both = (Arc::clone(&tally), Arc::clone(&recorder));
         let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), both);
-        let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder));
+        let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder), own);
         Self { budget, tally, layer }
     }
 
@@ -78,10 +84,11 @@ fn stack<C: Clock>(
     config: &Config,
     budget: &Budget<MemoryStore<C>>,
     limiter: RateLimiter<MemoryStore<C>>,
+    own: Vec<ModelRoute>,
 ) -> ControlsLayer<C> {
     let options = config.options();
     let identify = ConfiguredCallers::new(config.callers().clone(), options.anonymous);
-    let routes = model_routes(config.routes());
+    let routes: Vec<ModelRoute> = config.routes().iter().map(model_route).chain(own).collect();
     let unit = budget.prices().unit();
     let reject = DefaultReject::new().with_max_wait(options.max_wait).with_spent_status(spent_status(options));
     let reject = reject.with_cost_unit(unit);
@@ -93,25 +100,31 @@ fn stack<C: Clock>(
         .with_headers(headers.clone())
         .with_reject(reject.clone());
     let token_budget = TokenBudgetLayer::new(budget.clone(), identify)
-        .with_routes(routes)
+        .with_routes(routes.clone())
         .with_headers(headers)
         .with_reject(reject)
         .with_stored_content(options.stored_content)
         .with_inspect_bytes(options.inspect_bytes);
-    ControlsLayer::new(rate_limit, token_budget)
-}
-
-/// The routes of the configuration, then the standard ones.
-fn model_routes(configured: &[RouteConfig]) -> Vec<ModelRoute> {
-    configured.iter().map(model_route).chain(ModelRoute::standard()).collect()
+    ControlsLayer::new(rate_limit, token_budget, routes.into())
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {
-    let format = WireFormat::from_path(route.path()).unwrap_or(match route.dialect() {
+    let (path, dialect) = (route.path(), route.dialect());
+    let of_dialect = match dialect {
         Some(Dialect::Anthropic) => WireFormat::AnthropicMessages,
         Some(Dialect::OpenAi | Dialect::Problem) | None => WireFormat::OpenAiChat,
-    });
-    let mut model_route = ModelRoute::new(route.path(), format).expect("a configuration has checked its paths");
+    };
+    // A dialect that contradicts the end of the path says more of what is spoken there than the path does.
+    let contradicts = |format: WireFormat| match dialect {
+        Some(Dialect::OpenAi) => format == WireFormat::AnthropicMessages,
+        Some(Dialect::Anthropic) => format != WireFormat::AnthropicMessages,
+        Some(Dialect::Problem) | None => false,
+    };
+    let mut model_route = match WireFormat::from_path(path) {
+        Some(format) if contradicts(format) => ModelRoute::new(path, of_dialect),
+        _ => ModelRoute::by_path(path, of_dialect),
+    }
+    .expect("a configuration has checked its paths");
     if let Some(dialect) = route.dialect() {
         model_route = model_route.with_dialect(match dialect {
             Dialect::Anthropic => reject::Dialect::Anthropic,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::config::Anonymous;
-use flashops_tower::identify::{self, ApiKeys, Identify, IdentifyError};
+use flashops_tower::identify::{self, ApiKeys, FromExtension, Identify, IdentifyError};
 use http::request::Parts;
 
 /// The callers of a configuration: one that the application put into the request's extensions, or one by its key.
@@ -25,11 +25,11 @@ impl ConfiguredCallers {
 
 impl Identify for ConfiguredCallers {
     fn identify(&self, parts: &Parts) -> Result<Caller, IdentifyError> {
-        match parts.extensions.get::<Caller>() {
-            Some(caller) => Ok(caller.clone()),
-            None => ApiKeys::new(|key: &str| self.callers.find(key.as_bytes()).cloned())
-                .with_anonymous(self.anonymous)
-                .identify(parts),
+        if parts.extensions.get::<Caller>().is_some() {
+            return FromExtension::new().identify(parts);
         }
+        ApiKeys::new(|key: &str| self.callers.find(key.as_bytes()).cloned())
+            .with_anonymous(self.anonymous)
+            .identify(parts)
     }
 }

@@ -1,10 +1,11 @@
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flashops_core::clock::Clock;
 use flashops_core::store::MemoryStore;
-use flashops_tower::budget::{CallFailed, TokenBudget, TokenBudgetLayer};
+use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -18,20 +19,23 @@ use super::outer::Outer;
 pub struct ControlsLayer<C: Clock> {
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
     token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
+    routes: Arc<[ModelRoute]>,
 }
 
 impl<C: Clock> ControlsLayer<C> {
     pub(super) const fn new(
         rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
         token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
+        routes: Arc<[ModelRoute]>,
     ) -> Self {
-        Self { rate_limit, token_budget }
+        Self { rate_limit, token_budget, routes }
     }
 }
 
 impl<C: Clock> Clone for ControlsLayer<C> {
     fn clone(&self) -> Self {
-        Self { rate_limit: self.rate_limit.clone(), token_budget: self.token_budget.clone() }
+        let (rate_limit, token_budget) = (self.rate_limit.clone(), self.token_budget.clone());
+        Self { rate_limit, token_budget, routes: Arc::clone(&self.routes) }
     }
 }
 
@@ -49,7 +53,7 @@ impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
-        Outer::new(self.rate_limit.layer(self.token_budget.layer(caught)))
+        Outer::new(self.rate_limit.layer(self.token_budget.layer(caught)), Arc::clone(&self.routes))
     }
 }
 

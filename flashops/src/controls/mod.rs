@@ -52,7 +52,7 @@
 //! Edge cases: authentication of your own goes outside of this, and puts a
 //! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. CORS goes
 //! outside too, so that preflights are not counted. The request that your service gets has another body type, and so
-//! has the response; the response body is boxed, once.
+//! has the response; the response body is boxed once, where panics are caught.
 //!
 //! What this module does not do: time out, compress, or serve. tower-http and your server do.
 

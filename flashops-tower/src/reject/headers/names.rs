@@ -1,6 +1,8 @@
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::budget::OUTPUT_CAP;
+
 /// The limits that apply, `RateLimit-Policy` (IETF draft 11).
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// What is left of them, `RateLimit` (IETF draft 11).
@@ -63,6 +65,7 @@ pub(super) const ANTHROPIC_OUTPUT_TOKENS: Trio = [
 ///
 /// let names: Vec<http::HeaderName> = exposed().collect();
 /// assert!(names.contains(&http::header::RETRY_AFTER));
+/// assert!(names.contains(&flashops_tower::budget::OUTPUT_CAP));
 /// ```
 pub fn exposed() -> impl Iterator<Item = HeaderName> {
     let own = [RETRY_AFTER_MS, X_SHOULD_RETRY, X_REQUEST_ID, REQUEST_ID, RATELIMIT_POLICY, RATELIMIT, FLASHOPS_WARNING];
@@ -75,7 +78,7 @@ pub fn exposed() -> impl Iterator<Item = HeaderName> {
         ANTHROPIC_INPUT_TOKENS,
         ANTHROPIC_OUTPUT_TOKENS,
     ];
-    [RETRY_AFTER].into_iter().chain(own).chain(vendors.into_iter().flatten())
+    [RETRY_AFTER, OUTPUT_CAP].into_iter().chain(own).chain(vendors.into_iter().flatten())
 }
 
 /// Sets a header. One that has no value, or for which a hostile map has no room left, is left out.
