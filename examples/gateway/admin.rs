@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use flashops::axum::handler::SeesAll;
+use flashops::core::caller::Caller;
 use flashops::tower::identify::PeerAddr;
 use ipnet::IpNet;
 
@@ -31,8 +32,7 @@ impl AdminAllow {
 
 /// Marks requests from these networks; a caller with a key is known by that, and sees itself.
 pub(crate) async fn mark(State(allow): State<AdminAllow>, mut request: Request, next: Next) -> Response {
-    let anonymous =
-        request.extensions().get::<flashops::core::caller::Caller>().is_none_or(|caller| caller.is_anonymous());
+    let anonymous = request.extensions().get::<Caller>().is_none_or(Caller::is_anonymous);
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
     if anonymous && peer.is_some_and(|peer| allow.contains(peer)) {
         request.extensions_mut().insert(SeesAll);

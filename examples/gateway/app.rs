@@ -12,6 +12,9 @@ use flashops::axum::peer::peer_addr;
 use flashops::core::clock::CoarseClock;
 use flashops::core::health::{Group, HealthRegistry};
 use flashops::core::store::MemoryStore;
+use flashops::tower::budget::ModelRoute;
+use flashops::tower::inspect::WireFormat;
+use flashops::tower::reject::Dialect;
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
@@ -25,6 +28,11 @@ use super::settings::Settings;
 /// What the handlers of `/api/v1/ai` read again of a body that the token budget has read: its bound.
 const MOST_BODY: usize = 8 << 20;
 
+/// Chat completions whose model may be left out.
+const CHAT_ROUTES: [&str; 3] = ["/api/v1/ai/chat", "/api/v1/ai/rewrite", "/api/v1/ai/autocomplete"];
+
+const DEFAULT_MODEL: &str = "gpt-4o-mini";
+
 pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: HealthRegistry,
@@ -34,7 +42,8 @@ pub(crate) struct App {
 pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
     let audit = settings.audit.then(|| WindowAudit::new(settings.config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
-    let controls = Controls::with(&settings.config, CoarseClock::new(), (Announce, recorders));
+    let recorder = (Announce, recorders);
+    let controls = Controls::with_routes(&settings.config, CoarseClock::new(), recorder, routes_of_models());
     let registry = HealthRegistry::new();
     let of_models = HealthRegistry::new();
     for (registry, groups) in [(&registry, &[Group::Readiness]), (&of_models, &[Group::Readiness])] {
@@ -70,15 +79,24 @@ fn health_routes(registry: HealthRegistry) -> Router {
         .with_state(registry)
 }
 
+/// The routes on which this service calls a model, whatever the configuration says of them.
+fn routes_of_models() -> Vec<ModelRoute> {
+    let chat = |path: &&str| {
+        let route = ModelRoute::new(path, WireFormat::OpenAiChat).expect("these paths are well-formed");
+        route.with_dialect(Dialect::OpenAi).with_default_model(DEFAULT_MODEL)
+    };
+    CHAT_ROUTES.iter().map(chat).chain(ModelRoute::standard()).collect()
+}
+
 fn model_routes(settings: &Settings) -> Router<Providers> {
     let mut routes = Router::new()
         .route("/v1/chat/completions", post(openai))
         .route("/v1/responses", post(openai))
         .route("/v1/embeddings", post(openai))
         .route("/v1/messages", post(anthropic));
-    for route in ["/api/v1/ai/chat", "/api/v1/ai/rewrite", "/api/v1/ai/autocomplete"] {
+    for route in CHAT_ROUTES {
         let configured = settings.config.route(route).and_then(|route| route.default_model());
-        let model = configured.unwrap_or("gpt-4o-mini").to_owned();
+        let model = configured.unwrap_or(DEFAULT_MODEL).to_owned();
         let handler = move |State(providers): State<Providers>, request: Request| chat(providers, request, model);
         routes = routes.route(route, post(handler));
     }
@@ -100,7 +118,7 @@ async fn chat(providers: Providers, request: Request, model: String) -> Response
     let (mut parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MOST_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let bytes = match serde_json::from_slice::<Value>(&bytes) {
-        Ok(Value::Object(mut fields)) if !fields.contains_key("model") => {
+        Ok(Value::Object(mut fields)) if fields.get("model").is_none_or(Value::is_null) => {
             fields.insert("model".to_owned(), model.into());
             Value::Object(fields).to_string().into()
         }

@@ -21,7 +21,7 @@ use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::record::Ending;
-use flashops_core::store::MemoryStore;
+use flashops_core::store::{MemoryStore, Standing};
 use flashops_core::units::Tokens;
 use flashops_core::usage::Usage;
 use flashops_tower::identify::{ApiKeys, IdentifyError};
@@ -45,7 +45,7 @@ async fn perhaps(caller: Option<CurrentCaller>) -> String {
 /// What is left of ann's tightest limit.
 async fn left(budget: CallerBudget<Memory>) -> String {
     let standings = budget.standings().await.unwrap();
-    format!("{} has {}", budget.caller().user(), standings.iter().map(|one| one.remaining()).min().unwrap())
+    format!("{} has {}", budget.caller().user(), standings.iter().map(Standing::remaining).min().unwrap())
 }
 
 /// A job of 100 tokens in and as many out as the body says, which uses 7.

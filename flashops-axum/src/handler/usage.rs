@@ -76,7 +76,9 @@ pub async fn usage<T: Store>(
     let now = report.budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
-    let limits = match report.limits(&caller, sees_all, &seen).await {
+    // Limits hold also for those who used nothing in this window.
+    let ever = if sees_all { report.tally.report(None, now, |_| true) } else { Report::clone(&seen) };
+    let limits = match report.limits(&caller, sees_all, &ever).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };

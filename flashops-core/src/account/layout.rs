@@ -136,7 +136,9 @@ fn shape(limits: &[(LimitIndex, &Limit)], resolution: Duration) -> Shape {
         let longest = limits.iter().map(|(_, limit)| length(limit, resolution)).max().unwrap_or_default();
         return Shape::Log(LogSpan::new(longest, largest));
     }
-    if limits.len() > 2 || largest > LARGEST_IN_PAIR {
+    // Beside a large limit a small one keeps a log of its own, and stays exact.
+    let any_small = limits.iter().any(|(_, limit)| fits_a_log(limit));
+    if limits.len() > 2 || any_small || largest > LARGEST_IN_PAIR {
         return Shape::Cells;
     }
     let mut rules = [PairRule { set: LimitSet::EMPTY, amount: 0, span: RingSpan::new(Duration::MAX) }; 2];

@@ -44,7 +44,7 @@ impl Counting {
         match limit.algorithm() {
             Algorithm::Approximate => Self::Approximate { length: window },
             Algorithm::Gcra => Self::Gcra { interval: window.div_ceil(limit.amount().into()) },
-            Algorithm::Ring if is_logged(policy, limit) => Self::Log { window },
+            Algorithm::Ring if is_logged(limit) => Self::Log { window },
             Algorithm::Ring => Self::Ring { per_tick: u128::from(u64::MAX) / window.div_ceil(BUCKETS - 1) },
         }
     }
@@ -99,19 +99,10 @@ impl Counting {
     }
 }
 
-/// Small enforced limits on requests are logged, unless a larger one of the same kind stands alone beside them.
-fn is_logged(policy: &Policy, limit: &Limit) -> bool {
-    let plain = |limit: &Limit| {
-        limit.resource() == Resource::Requests
-            && limit.mode() == Mode::Enforce
-            && limit.algorithm() == Algorithm::Ring
-            && limit.thresholds().is_empty()
-            && matches!(limit.window(), Some(Window::Sliding(_)))
-    };
-    let beside = || policy.limits().iter().filter(|other| other.scope() == limit.scope());
-    let pair = beside().count() <= 2 && beside().all(plain) && beside().any(|other| other.amount() > LARGEST_IN_LOG);
+/// Small enforced limits on requests are logged.
+fn is_logged(limit: &Limit) -> bool {
     let small = (1..=LARGEST_IN_LOG).contains(&limit.amount());
-    limit.resource() == Resource::Requests && limit.mode() == Mode::Enforce && small && !pair
+    limit.resource() == Resource::Requests && limit.mode() == Mode::Enforce && small
 }
 
 /// When the last paced unit is back.

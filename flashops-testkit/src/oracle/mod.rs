@@ -32,9 +32,9 @@
 //! A wait is not searched for but checked: at the instant that the store names there is room, and just before it there
 //! is none.
 //!
-//! The model is also a store of its own, [`ReferenceStore`]. It passes the [conformance suite](crate::conformance) like
-//! any other, and it can be given a [`Flaw`], a mistake that limiters in the field have made: the suite must catch
-//! each.
+//! The model is also a store of its own, [`ReferenceStore`]. It passes the [conformance suite](crate::conformance)
+//! like any other, and it can be given a [`Flaw`], a mistake that limiters in the field have made: the suite must
+//! catch each.
 //!
 //! Edge cases: instants are multiples of 1,024 µs, so that a store which rounds to less rounds nothing here. Scripts
 //! set the clock back and forth again, and then only what was refused may be asked for, and must be refused.

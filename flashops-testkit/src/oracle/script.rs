@@ -37,8 +37,8 @@ pub struct Who {
 
 /// What is done.
 ///
-/// `which` picks a reservation or a receipt: mostly of those that are still held, sometimes any that was ever made, or
-/// one that never was.
+/// `which` picks a reservation or a receipt: mostly of those that are still held, sometimes any that was ever made,
+/// or one that never was.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Count requests.

@@ -36,6 +36,12 @@ impl Controls {
 impl<C: Clock> Controls<C> {
     /// The controls of a configuration, with a clock, and with a recorder beside the [`Tally`].
     pub fn with(config: &Config, clock: C, recorder: impl Recorder) -> Self {
+        Self::with_routes(config, clock, recorder, ModelRoute::standard())
+    }
+
+    /// The same, for a service that calls a model on routes of its own: those of the configuration come first, then
+    /// these, which take the place of the [standard ones](ModelRoute::standard).
+    pub fn with_routes(config: &Config, clock: C, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
         let options = config.options();
         let store = MemoryStore::with_bounds(Arc::new(config.policy().clone()), clock, options.bounds);
         let store = Arc::new(store);
@@ -48,7 +54,7 @@ impl<C: Clock> Controls<C> {
         let tally = Arc::new(tally);
         let both = (Arc::clone(&tally), Arc::clone(&recorder));
         let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), both);
-        let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder));
+        let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder), own);
         Self { budget, tally, layer }
     }
 
@@ -78,10 +84,11 @@ fn stack<C: Clock>(
     config: &Config,
     budget: &Budget<MemoryStore<C>>,
     limiter: RateLimiter<MemoryStore<C>>,
+    own: Vec<ModelRoute>,
 ) -> ControlsLayer<C> {
     let options = config.options();
     let identify = ConfiguredCallers::new(config.callers().clone(), options.anonymous);
-    let routes = model_routes(config.routes());
+    let routes: Vec<ModelRoute> = config.routes().iter().map(model_route).chain(own).collect();
     let unit = budget.prices().unit();
     let reject = DefaultReject::new().with_max_wait(options.max_wait).with_spent_status(spent_status(options));
     let reject = reject.with_cost_unit(unit);
@@ -99,11 +106,6 @@ fn stack<C: Clock>(
         .with_stored_content(options.stored_content)
         .with_inspect_bytes(options.inspect_bytes);
     ControlsLayer::new(rate_limit, token_budget, routes.into())
-}
-
-/// The routes of the configuration, then the standard ones.
-fn model_routes(configured: &[RouteConfig]) -> Vec<ModelRoute> {
-    configured.iter().map(model_route).chain(ModelRoute::standard()).collect()
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {

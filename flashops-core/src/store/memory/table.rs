@@ -77,7 +77,7 @@ impl Table {
     pub(super) fn new(layout: Layout, bounds: &Bounds) -> Self {
         let shards = match layout.scope {
             Scope::Global => 1,
-            _ => (bounds.max_keys / 1024).next_power_of_two().clamp(16, 1024),
+            _ => (bounds.max_keys / 512).next_power_of_two().clamp(16, 2048),
         };
         let shard = || Shard { refusal: RefusalSlot::default(), accounts: Mutex::default() };
         Self {
