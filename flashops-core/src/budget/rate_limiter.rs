@@ -15,7 +15,6 @@ use crate::store::{
 #[derive(Debug)]
 pub struct RateLimiter<S> {
     store: Arc<S>,
-    requests: LimitSet,
     /// The limits that do not refuse.
     lenient: LimitSet,
     recorder: Option<Arc<dyn Recorder>>,
@@ -47,9 +46,8 @@ impl<C: Clock> RateLimiter<MemoryStore<C>> {
 impl<S: Store> RateLimiter<S> {
     /// A limiter with accounts in a store.
     pub fn with_store(store: Arc<S>) -> Self {
-        let requests = store.policy().request_limits();
         let lenient = store.policy().select(|limit| limit.mode() != Mode::Enforce);
-        Self { store, requests, lenient, recorder: None }
+        Self { store, lenient, recorder: None }
     }
 
     /// Tells this recorder of the thresholds that requests reach, and of the limits that warn and are exceeded.
