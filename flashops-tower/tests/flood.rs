@@ -34,11 +34,11 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 
 const CLIENTS: u64 = 64;
-const REQUESTS_EACH: u64 = 12;
+const REQUESTS_EACH: u64 = 10;
 /// Room for about forty of the sixty-four at a time, and for about half of all that they ask for.
 const TOKENS: u64 = 12_000;
 const CAP: u64 = 40;
-const MOST_REFUSALS: u64 = 20;
+const MOST_REFUSALS: u64 = 10;
 
 /// What a client does with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

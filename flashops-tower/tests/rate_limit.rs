@@ -205,10 +205,16 @@ struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Recorder for Notes {
     fn record(&self, event: &Event<'_>) {
-        if let Event::Threshold { call, crossing, policy } = event {
-            let note = format!("{} at {}: {}", policy.limit(crossing.limit).name(), call.route, crossing.used);
-            self.0.lock().unwrap().push(note);
-        }
+        let note = match event {
+            Event::Threshold { call, crossing, policy } => {
+                format!("{} at {}: {}", policy.limit(crossing.limit).name(), call.route, crossing.used)
+            }
+            Event::Exceeded { call, limit, policy } => {
+                format!("{} exceeded at {}", policy.limit(*limit).name(), call.route)
+            }
+            _ => return,
+        };
+        self.0.lock().unwrap().push(note);
     }
 }
 
@@ -220,4 +226,14 @@ async fn a_threshold_is_told_once() {
     let service = hello(RateLimitLayer::new(limiter, ann()));
     statuses(&service, &["/a", "/b", "/c", "/d", "/e"]).await;
     assert_eq!(*notes.0.lock().unwrap(), ["rpm at /b: 2"]);
+}
+
+#[tokio::test]
+async fn a_limit_that_only_warns_is_told_of_when_it_is_exceeded() {
+    let notes = Notes::default();
+    let soft = limit("soft", Scope::User, 1).with_mode(Mode::Warn);
+    let limiter = limiter(vec![limit("hard", Scope::User, 2), soft]).0.with_recorder(Arc::new(notes.clone()));
+    let service = hello(RateLimitLayer::new(limiter, ann()));
+    assert_eq!(statuses(&service, &["/a", "/b", "/c"]).await, [200, 200, 429]);
+    assert_eq!(*notes.0.lock().unwrap(), ["soft exceeded at /b"]);
 }

@@ -151,6 +151,31 @@ async fn a_call_is_settled_when_its_upstream_has_ended_whoever_takes_the_trailer
     assert_eq!(fixture.used(), (fixture.body.len() as u64 + 500, 1), "complete, and charged as such");
 }
 
+#[tokio::test]
+async fn a_response_that_has_its_declared_length_is_complete_though_nobody_asks_for_its_end() {
+    // As a proxy has it: a stream that does not know its end, under a length that the head declares.
+    let page = "<html>Bad Gateway</html>";
+    for (status, expected) in [(StatusCode::BAD_GATEWAY, None), (StatusCode::OK, Some(500))] {
+        let fixture = Fixture::with_switches(500, charge_reservation());
+        let answer = move |_| {
+            let mut response = Chunks::stream(vec![page[..9].to_owned(), page[9..].to_owned()]);
+            *response.status_mut() = status;
+            response.headers_mut().insert(CONTENT_TYPE, "text/html".parse().unwrap());
+            response.headers_mut().insert(CONTENT_LENGTH, page.len().into());
+            ready(Ok(response))
+        };
+        let mut body = fixture.run(answer).await.unwrap().into_body();
+        let sent: Vec<Bytes> = vec![body.frame().await.unwrap().unwrap(), body.frame().await.unwrap().unwrap()]
+            .into_iter()
+            .map(|frame| frame.into_data().unwrap())
+            .collect();
+        assert_eq!(sent.concat(), page.as_bytes());
+        drop(body);
+        let tokens = expected.map_or(0, |cap| fixture.body.len() as u64 + cap);
+        assert_eq!(fixture.used(), (tokens, 1), "{status}");
+    }
+}
+
 fn charge_reservation() -> Switches {
     let mut switches = Switches::default();
     switches.missing_usage = MissingUsage::ChargeReservation;

@@ -77,8 +77,8 @@ pub async fn usage<T: Store>(
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
     // Limits hold also for those who used nothing in this window.
-    let ever = if sees_all { report.tally.report(None, now, |_| true) } else { Report::clone(&seen) };
-    let limits = match report.limits(&caller, sees_all, &ever).await {
+    let ever = sees_all.then(|| report.tally.report(None, now, |_| true));
+    let limits = match report.limits(&caller, sees_all, ever.as_ref().unwrap_or(&seen)).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };

@@ -3,9 +3,11 @@ use std::sync::Arc;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::key::{Key, Scopes};
-use crate::limit::{Denied, LimitSet, Policy};
+use crate::limit::{Denied, LimitSet, Mode, Policy};
 use crate::record::{CallInfo, Event, Recorder};
-use crate::store::{Admit, Admitted, Crossings, GiveBack, MemoryStore, Receipt, ReservationId, Store};
+use crate::store::{
+    Admit, Admitted, Crossings, GiveBack, MemoryStore, Receipt, ReservationId, Standing, Standings, Store,
+};
 
 /// Counts requests under the request limits of a policy, and refuses those beyond. Clones share the counts.
 ///
@@ -13,13 +15,14 @@ use crate::store::{Admit, Admitted, Crossings, GiveBack, MemoryStore, Receipt, R
 #[derive(Debug)]
 pub struct RateLimiter<S> {
     store: Arc<S>,
-    requests: LimitSet,
+    /// The limits that do not refuse.
+    lenient: LimitSet,
     recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl<S> Clone for RateLimiter<S> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), requests: self.requests, recorder: self.recorder.clone() }
+        Self { store: Arc::clone(&self.store), recorder: self.recorder.clone(), ..*self }
     }
 }
 
@@ -43,11 +46,11 @@ impl<C: Clock> RateLimiter<MemoryStore<C>> {
 impl<S: Store> RateLimiter<S> {
     /// A limiter with accounts in a store.
     pub fn with_store(store: Arc<S>) -> Self {
-        let requests = store.policy().request_limits();
-        Self { store, requests, recorder: None }
+        let lenient = store.policy().select(|limit| limit.mode() != Mode::Enforce);
+        Self { store, lenient, recorder: None }
     }
 
-    /// Tells this recorder of the thresholds that requests reach.
+    /// Tells this recorder of the thresholds that requests reach, and of the limits that warn and are exceeded.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = Some(recorder);
@@ -69,14 +72,21 @@ impl<S: Store> RateLimiter<S> {
         self.store.admit(&Admit { scopes, limits, requests: 1, report: true })
     }
 
-    /// Tells of the thresholds that a request reached. As a call it has no model, and an identity that no reservation
-    /// has.
-    pub fn tell(&self, caller: &Caller, route: &str, crossings: Crossings) {
-        let Some(recorder) = self.recorder.as_ref().filter(|_| !crossings.is_empty()) else { return };
-        let (caller, route, model) = (caller.clone(), route.into(), "".into());
+    /// Tells of the thresholds that a request reached, and of the limits that only warn, or are in shadow, and had no
+    /// room for it. As a call it has no model, and an identity that no reservation has.
+    pub fn tell(&self, caller: &Caller, route: &str, crossings: Crossings, standings: &Standings) {
+        let Some(recorder) = &self.recorder else { return };
+        let exceeded = |one: &&Standing| self.lenient.contains(one.limit) && one.used > one.amount;
+        if crossings.is_empty() && !standings.iter().any(|one| exceeded(&one)) {
+            return;
+        }
+        let (caller, route, model, policy) = (caller.clone(), route.into(), "".into(), self.policy());
         let call = CallInfo { id: ReservationId::random(), caller, route, model, started: self.store.now() };
+        for standing in standings.iter().filter(exceeded) {
+            recorder.record(&Event::Exceeded { call: &call, limit: standing.limit, policy });
+        }
         for crossing in crossings {
-            recorder.record(&Event::Threshold { call: &call, crossing, policy: self.policy() });
+            recorder.record(&Event::Threshold { call: &call, crossing, policy });
         }
     }
 

@@ -11,6 +11,7 @@ pub struct RoutePatterns(Vec<Pattern>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern {
     text: String,
+    has_star: bool,
     excludes: bool,
 }
 
@@ -43,7 +44,7 @@ impl RoutePatterns {
             if !path.starts_with('/') || misplaced || list.len() == Self::MAX {
                 return Err(RouteError { pattern: text.to_owned() });
             }
-            list.push(Pattern { text: path.to_owned(), excludes });
+            list.push(Pattern { text: path.to_owned(), has_star: path.contains('*'), excludes });
         }
         Ok(Self(list))
     }
@@ -61,6 +62,9 @@ impl RoutePatterns {
 
 impl Pattern {
     fn matches(&self, path: &str) -> bool {
+        if !self.has_star {
+            return self.text == path;
+        }
         let mut segments = path.split('/');
         for wanted in self.text.split('/') {
             if wanted == "**" {

@@ -272,6 +272,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         R: Body<Data = Bytes>,
     {
         let kind = body_kind(response.headers());
+        let length = declared_length(response.headers());
         let hides = planned.hides_usage && kind == Some(BodyKind::Sse);
         if hides {
             response.headers_mut().remove(CONTENT_LENGTH);
@@ -280,7 +281,8 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let ending = if response.status().is_success() { Ending::Complete } else { Ending::Rejected };
         let format = self.format;
         response.map(|body| {
-            let mut metering = Metering::new(guard, format, kind, hides, ending);
+            let metering = Metering::new(guard, format, kind, hides, ending);
+            let mut metering = metering.with_length(length.or_else(|| body.size_hint().exact()));
             if body.is_end_stream() {
                 metering.end(true);
             }
@@ -306,6 +308,10 @@ fn set_length(headers: &mut HeaderMap, length: usize, has_trailers: bool) {
     } else if headers.remove(TRANSFER_ENCODING).is_some() || headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// How a response body can be read, if it can.

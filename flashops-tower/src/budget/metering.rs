@@ -22,6 +22,8 @@ pub(super) struct Metering<T: Store> {
     ending: Ending,
     /// Bytes of the inner body so far.
     seen: u64,
+    /// How many it has, if that was declared.
+    length: Option<u64>,
     ended: bool,
     next: Waiting,
 }
@@ -39,7 +41,13 @@ impl<T: Store> Metering<T> {
         let meter = kind.map(|kind| Meter::new(format, kind));
         let is_stream = kind == Some(BodyKind::Sse);
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), meter, hide, is_stream, ending, seen: 0, ended: false, next }
+        Self { call: Some(call), meter, hide, is_stream, ending, seen: 0, length: None, ended: false, next }
+    }
+
+    /// The same, for a body that is complete with so many bytes.
+    pub(super) const fn with_length(mut self, length: Option<u64>) -> Self {
+        self.length = length;
+        self
     }
 
     /// Whether an event may be taken out of the body.
@@ -105,6 +113,8 @@ impl<T: Store> Metering<T> {
     fn settle(&mut self, complete: bool) {
         let Some(mut call) = self.call.take() else { return };
         let estimate = call.estimate();
+        // A server that has sent what was declared does not ask for the end.
+        let complete = complete || self.length == Some(self.seen);
         let (reported, counted, whole) = match &mut self.meter {
             None => (Usage::absent(), Tokens::saturating(self.seen.div_ceil(4)).min(estimate.output), complete),
             Some(meter) => {

@@ -143,7 +143,7 @@ impl<T: Store, I> Shared<T, I> {
         let refusal = match answer {
             Ok(Ok(Admitted { receipt, standings, crossings })) => {
                 let Pending { caller, limits, request, .. } = pending;
-                self.limiter.tell(&caller, &plain(request.uri().path()), crossings);
+                self.limiter.tell(&caller, &plain(request.uri().path()), crossings, &standings);
                 let route = self.route(request.uri().path()).map(|route| route.into_owned().into());
                 let at = self.limiter.store().now().unix;
                 let counted = Counted { caller, route, limits, receipt, standings, at };
