@@ -166,7 +166,7 @@ impl KeyExtractor for ApiKey {
 
 fn governor(burst: u32) -> GovernorLayer<ApiKey, StateInformationMiddleware, axum::body::Body> {
     let config = GovernorConfigBuilder::default()
-        .period(if burst > 5 { Duration::from_nanos(1) } else { Duration::from_secs(12) })
+        .period(if burst > 5 { Duration::from_nanos(1) } else { Duration::from_secs(3_600) })
         .burst_size(burst)
         .key_extractor(ApiKey)
         .use_headers()

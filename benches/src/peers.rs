@@ -16,6 +16,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use limitador::limit::{Context, Expression, Limit, Namespace};
@@ -28,9 +29,14 @@ pub fn admitting() -> Governor {
     RateLimiter::keyed(Quota::per_second(NonZeroU32::new(1_000_000_000).expect("it is not zero")))
 }
 
-/// Five in a minute.
+/// Five, and one more in an hour, so that none comes back while it is measured.
+///
+/// # Panics
+///
+/// Never: an hour is a period.
 pub fn refusing() -> Governor {
-    RateLimiter::keyed(Quota::per_minute(NonZeroU32::new(5).expect("it is not zero")))
+    let hourly = Quota::with_period(Duration::from_secs(3_600)).expect("an hour is a period");
+    RateLimiter::keyed(hourly.allow_burst(NonZeroU32::new(5).expect("it is not zero")))
 }
 
 /// limitador with one limit on the variable `user`.
