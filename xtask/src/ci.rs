@@ -7,7 +7,7 @@ use crate::steps::Steps;
 use crate::test;
 
 /// Enough to reach the depths of a reader, and no more than a few seconds for each target.
-const FUZZ_RUNS: u64 = 20_000;
+const FUZZ_RUNS: u64 = 100_000;
 
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failure> {
     steps.command("formatting", cargo()?.args(["fmt", "--all", "--check"]))?;
