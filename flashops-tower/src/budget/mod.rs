@@ -48,8 +48,8 @@
 //! | --- | --- | --- |
 //! | refused; or not sent, by [`NotDispatched`](crate::reject::NotDispatched) or [`RequestSent`] | nothing | given back |
 //! | complete, with usage | exact | kept |
-//! | complete with 4xx or 5xx, without usage | none | kept |
-//! | complete with 2xx, without usage | by the policy's `missing_usage` | kept |
+//! | complete and no success, without usage | none | kept |
+//! | complete success, without usage | by the policy's `missing_usage` | kept |
 //! | inner error, panic, dropped before the response head | the input estimate | kept |
 //! | body cut, hung or dropped before the usage | the larger of the usage seen, and the input estimate with the output counted | kept |
 //!
@@ -59,9 +59,13 @@
 //! `stream_options.include_usage`, with the length that follows. In the response: the one event of a stream that
 //! carries the usage which only the layer asked for, and headers. Nothing else.
 //!
-//! Edge cases: a body that is not JSON, too long, or without a model is refused. A response that is compressed, or
-//! neither JSON nor a stream of events, is not read: it is charged by the policy's `missing_usage`. A clone of the
-//! service makes no call with the readiness of another.
+//! Edge cases: a body that is not JSON, too long, or without a model is refused. A path counts as the route that it
+//! spells, with an encoded letter or a second slash too. A response is complete when its body has ended, or has its
+//! declared length, or says so itself. What nobody reported is never charged beyond the hold, except for content
+//! deltas beyond the cap, since each of them was sent. A response that is compressed, or neither JSON nor a stream of
+//! events, is not read: it is charged by the policy's `missing_usage`, and no event is taken out of it. Where an
+//! upstream fails, the bytes before its error pass first. A clone of the service makes no call with the readiness of
+//! another.
 //!
 //! What this module does not do: authenticate, retry, or wait for room. It does not read requests other than POST.
 
