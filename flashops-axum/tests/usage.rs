@@ -275,3 +275,13 @@ async fn limits_that_nobody_can_tell_are_not_reported_as_none() {
     let (status, problem) = answer(app, request).await;
     assert_eq!((status, &problem["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("limiter_unavailable")));
 }
+
+#[tokio::test]
+async fn an_admin_sees_the_limits_of_those_who_used_nothing_in_the_window() {
+    let desk = Desk::new();
+    desk.call(&ann(), "gpt-4o-mini");
+    desk.clock.advance(Duration::from_secs(600));
+    let (_, report) = desk.report(&Caller::admin("root", "ops"), "?window=1s").await;
+    assert!(names(&report, "limits", "key").contains(&"ann"), "{report}");
+    assert!(report["by"].as_array().unwrap().is_empty());
+}

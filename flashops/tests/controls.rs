@@ -14,8 +14,9 @@ use flashops::core::config::{Config, NoSources};
 use flashops::core::key::{Key, Scopes};
 use flashops::core::record::{Event, Recorder};
 use flashops::core::store::{Standing, Store};
-use flashops::tower::budget::OUTPUT_CAP;
+use flashops::tower::budget::{ModelRoute, OUTPUT_CAP};
 use flashops::tower::identify::PeerAddr;
+use flashops::tower::inspect::WireFormat;
 use flashops_testkit::stub;
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -612,4 +613,18 @@ fn a_service_under_controls_goes_to_other_threads() {
     *request.method_mut() = Method::DELETE;
     let thread = std::thread::spawn(move || service.oneshot(request).now_or_never().unwrap().unwrap().status());
     assert_eq!(thread.join().unwrap(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[test]
+fn a_route_of_the_services_own_is_counted_whatever_the_configuration_says_of_it() {
+    let config = Config::from_toml(CALLERS, &NoSources).unwrap();
+    let own = ModelRoute::new(AI_CHAT, WireFormat::OpenAiChat).unwrap().with_default_model("gpt-4o-mini");
+    let controls = Controls::with_routes(&config, ManualClock::new(), (), vec![own]);
+    let answered = async |request| Ok::<_, BoxError>(inner(request).await);
+    let service = ServiceBuilder::new().layer(controls.layer()).service(service_fn(answered));
+    let response = service.oneshot(ask(AI_CHAT)).now_or_never().unwrap().unwrap();
+    drop(response.into_body().collect().now_or_never().unwrap());
+    let seen = controls.tally().report(None, controls.budget().store().now(), |_| true);
+    assert_eq!(seen.totals.requests, 1);
+    assert_eq!(seen.rows[0].key.route(), AI_CHAT);
 }
