@@ -77,8 +77,8 @@ pub async fn usage<T: Store>(
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
     // Limits hold also for those who used nothing in this window.
-    let ever = sees_all.then(|| report.tally.report(None, now, |_| true));
-    let limits = match report.limits(&caller, sees_all, ever.as_ref().unwrap_or(&seen)).await {
+    let everybody = sees_all.then(|| report.tally.report(None, now, |_| true));
+    let limits = match report.limits(&caller, everybody.as_ref()).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
@@ -133,12 +133,12 @@ fn unavailable(error: &StoreError, now: UnixSeconds) -> Response {
 
 impl<T: Store> UsageReport<T> {
     /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, sees_all: bool, seen: &Report) -> Result<Vec<Value>, StoreError> {
+    async fn limits(&self, caller: &Caller, everybody: Option<&Report>) -> Result<Vec<Value>, StoreError> {
         let mut keys: BTreeSet<(Scope, &str)> = BTreeSet::new();
         keys.extend(caller.scopes().iter().map(|key| (key.scope(), key.text())));
         keys.insert((Scope::Global, Key::global().text()));
-        if sees_all {
-            for ReportRow { key, .. } in seen.rows.iter().filter(|row| !row.key.is_rest()) {
+        if let Some(everybody) = everybody {
+            for ReportRow { key, .. } in everybody.rows.iter().filter(|row| !row.key.is_rest()) {
                 keys.extend([(Scope::User, key.user()), (Scope::Org, key.org())]);
                 let known = self.budget.prices().model(key.model());
                 keys.insert((Scope::Route, key.route()));
