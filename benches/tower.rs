@@ -148,7 +148,7 @@ fn api_keys(keys: &Keys) -> ApiKeys<impl Fn(&str) -> Option<Caller> + use<>> {
     for key in keys.iter() {
         table.insert(key, Caller::new(key, "acme")).expect("the keys are well-formed and differ");
     }
-    ApiKeys::new(move |key: &str| table.find(key.as_bytes()).cloned())
+    ApiKeys::new(move |key: &str| table.find(key.as_bytes()))
 }
 
 /// tower_governor's key: the header, as a string.

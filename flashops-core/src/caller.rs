@@ -13,7 +13,8 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 //!
-//! A caller is cheap to clone, and its keys are hashed once, when it is made.
+//! A caller is cheap to clone, and its keys are hashed once, when it is made; that of an address when it is first asked
+//! for.
 //!
 //! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold
 //! for it too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no
@@ -21,51 +22,58 @@
 //!
 //! What this module does not do: authenticate, or read a request.
 
+mod names;
 mod table;
 
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayString;
 
 pub use table::{CallerTable, KeyError};
 
-use crate::key::{Fingerprint, Key, Scope, Scopes};
+use self::names::{Identity, Names};
+use crate::key::{Fingerprint, Key, Scope, ScopeSet, Scopes};
 
 /// A user of an organisation, or a stranger at an address.
 #[derive(Clone)]
 pub struct Caller {
-    identity: Arc<Identity>,
-    ip: Option<Arc<Network>>,
+    /// Beside the names, so that an account is found without a look at them.
+    user: Fingerprint,
+    org: Fingerprint,
+    names: Names,
+    standing: Standing,
+    address: Option<Address>,
 }
 
-struct Identity {
-    user: Name,
-    org: Name,
-    admin: bool,
-    anonymous: bool,
+/// What a caller is, besides its names.
+#[derive(Clone, Copy)]
+enum Standing {
+    Known,
+    Admin,
+    Anonymous,
 }
 
-/// A text with its fingerprint in one scope.
-struct Name {
-    text: Box<str>,
-    scope: Scope,
-    fingerprint: Fingerprint,
+/// Where a caller is. Most callers have an address, and few limits count addresses, so its text waits until it is
+/// asked for.
+#[derive(Clone)]
+struct Address {
+    ip: IpAddr,
+    network: OnceLock<Arc<Network>>,
 }
 
-impl Name {
-    fn new(scope: Scope, text: &str) -> Self {
-        Self { text: text.into(), scope, fingerprint: Key::new(scope, text).fingerprint() }
+impl Address {
+    const fn new(ip: IpAddr) -> Self {
+        Self { ip, network: OnceLock::new() }
     }
 
-    fn key(&self) -> Key<'_> {
-        Key::with_fingerprint(self.scope, &self.text, self.fingerprint)
+    fn network(&self) -> &Network {
+        self.network.get_or_init(|| Arc::new(Network::of(self.ip)))
     }
 }
 
-/// The unit in which addresses are handed out, one IPv4 address or the /64 of an IPv6 address, with its fingerprint. A
-/// caller gets one with each request, so that all of it is one allocation.
+/// The unit in which addresses are handed out, one IPv4 address or the /64 of an IPv6 address, with its fingerprint.
 struct Network {
     text: ArrayString<{ Self::MAX_TEXT }>,
     fingerprint: Fingerprint,
@@ -94,66 +102,82 @@ impl Network {
 impl Caller {
     /// A known user of an organisation.
     pub fn new(user: &str, org: &str) -> Self {
-        Self::with(user, org, false, false)
+        Self::with(Identity::new(user, org), Standing::Known)
     }
 
     /// A known user who may see everything.
     pub fn admin(user: &str, org: &str) -> Self {
-        Self::with(user, org, true, false)
+        Self::with(Identity::new(user, org), Standing::Admin)
     }
 
     /// Somebody without credentials, known by its address only.
     pub fn anonymous(ip: IpAddr) -> Self {
-        let network = Network::of(ip);
-        let mut caller = Self::with(&network.text, &network.text, false, true);
-        caller.ip = Some(Arc::new(network));
-        caller
+        let address = Address::new(ip);
+        let identity = Identity::stranger(&address.network().text);
+        Self { address: Some(address), ..Self::with(identity, Standing::Anonymous) }
     }
 
-    fn with(user: &str, org: &str, admin: bool, anonymous: bool) -> Self {
-        let identity =
-            Identity { user: Name::new(Scope::User, user), org: Name::new(Scope::Org, org), admin, anonymous };
-        Self { identity: Arc::new(identity), ip: None }
+    fn with(identity: Identity, standing: Standing) -> Self {
+        let user = Key::new(Scope::User, identity.user()).fingerprint();
+        let org = Key::new(Scope::Org, identity.org()).fingerprint();
+        Self { user, org, names: Names::of(identity), standing, address: None }
     }
 
     /// The same caller, at an address.
     #[must_use]
     pub fn at(mut self, ip: IpAddr) -> Self {
-        self.ip = Some(Arc::new(Network::of(ip)));
+        self.address = Some(Address::new(ip));
         self
     }
 
     /// The user; for an anonymous caller its network.
     pub fn user(&self) -> &str {
-        &self.identity.user.text
+        self.names.get().user()
     }
 
     /// The organisation; for an anonymous caller its network.
     pub fn org(&self) -> &str {
-        &self.identity.org.text
+        self.names.get().org()
     }
 
     /// The network, if an address is known: an IPv4 address, or the /64 of an IPv6 address.
     pub fn ip(&self) -> Option<&str> {
-        self.ip.as_ref().map(|ip| ip.text.as_str())
+        self.address.as_ref().map(|address| address.network().text.as_str())
+    }
+
+    /// Whether an address is known.
+    pub const fn has_ip(&self) -> bool {
+        self.address.is_some()
     }
 
     /// Whether it may see everything.
-    pub fn is_admin(&self) -> bool {
-        self.identity.admin
+    pub const fn is_admin(&self) -> bool {
+        matches!(self.standing, Standing::Admin)
     }
 
     /// Whether it came without credentials.
-    pub fn is_anonymous(&self) -> bool {
-        self.identity.anonymous
+    pub const fn is_anonymous(&self) -> bool {
+        matches!(self.standing, Standing::Anonymous)
     }
 
     /// Its keys: user, organisation, and address if known.
     pub fn scopes(&self) -> Scopes<'_> {
-        let scopes = Scopes::new().with(self.identity.user.key()).with(self.identity.org.key());
-        match &self.ip {
-            Some(ip) => scopes.with(ip.key()),
-            None => scopes,
+        let mut scopes = Scopes::new();
+        self.add_scopes(ScopeSet::ALL, &mut scopes);
+        scopes
+    }
+
+    /// Adds its keys of the scopes that are wanted: what nobody counts is not even looked at.
+    #[inline]
+    pub fn add_scopes<'a>(&'a self, wanted: ScopeSet, scopes: &mut Scopes<'a>) {
+        if wanted.contains(Scope::User) {
+            scopes.push(Key::with_text_of(Scope::User, self.user, &self.names));
+        }
+        if wanted.contains(Scope::Org) {
+            scopes.push(Key::with_text_of(Scope::Org, self.org, &self.names));
+        }
+        if let (true, Some(address)) = (wanted.contains(Scope::Ip), &self.address) {
+            scopes.push(address.network().key());
         }
     }
 }
@@ -186,6 +210,31 @@ mod tests {
         assert_eq!(longest.ip(), Some("1234:5678:9abc:def0::/64"));
         let v4 = Caller::new("ann", "acme").at("255.255.255.255".parse().unwrap());
         assert_eq!(v4.ip(), Some("255.255.255.255"));
+    }
+
+    #[test]
+    fn only_the_scopes_that_are_wanted_have_a_key() {
+        let ann = Caller::new("ann", "acme").at("192.0.2.7".parse().unwrap());
+        let texts = |wanted: &[Scope]| {
+            let mut scopes = Scopes::new();
+            ann.add_scopes(wanted.iter().copied().collect(), &mut scopes);
+            scopes.iter().map(|key| (key.scope(), key.text().to_owned())).collect::<Vec<_>>()
+        };
+        let of = |scope, text: &str| (scope, text.to_owned());
+        assert_eq!(texts(&[Scope::Org, Scope::Global]), [of(Scope::Org, "acme")]);
+        assert_eq!(texts(&[Scope::Ip, Scope::User]), [of(Scope::User, "ann"), of(Scope::Ip, "192.0.2.7")]);
+        assert_eq!(texts(&Scope::ALL).len(), 3);
+        assert_eq!(texts(&[]), []);
+    }
+
+    #[test]
+    fn the_keys_of_a_caller_are_those_of_its_names() {
+        let ip = "192.0.2.7".parse().unwrap();
+        for caller in [Caller::new("ann", "acme").at(ip), Caller::admin("ann", "acme"), Caller::anonymous(ip)] {
+            for key in caller.scopes().iter() {
+                assert_eq!(*key, Key::new(key.scope(), key.text()));
+            }
+        }
     }
 
     #[test]

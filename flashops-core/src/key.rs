@@ -88,12 +88,25 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// Somebody who keeps texts of keys where it takes a while to get them.
+pub(crate) trait KeyTexts: Sync {
+    /// The text of the key in this scope.
+    fn key_text(&self, scope: Scope) -> &str;
+}
+
+/// Where the text of a key is.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Here(&'a str),
+    With(&'a dyn KeyTexts),
+}
+
 /// One instance of a scope: this user, that model.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Key<'a> {
     scope: Scope,
     fingerprint: Fingerprint,
-    text: &'a str,
+    text: Text<'a>,
 }
 
 impl<'a> Key<'a> {
@@ -105,12 +118,17 @@ impl<'a> Key<'a> {
 
     /// The key of this text in this scope.
     pub fn new(scope: Scope, text: &'a str) -> Self {
-        Self { scope, fingerprint: fingerprint(scope, text.as_bytes()), text }
+        Self::with_fingerprint(scope, text, fingerprint(scope, text.as_bytes()))
     }
 
     /// A key whose fingerprint was computed before.
     pub const fn with_fingerprint(scope: Scope, text: &'a str, fingerprint: Fingerprint) -> Self {
-        Self { scope, fingerprint, text }
+        Self { scope, fingerprint, text: Text::Here(text) }
+    }
+
+    /// The same, with a text that is fetched when somebody asks for it.
+    pub(crate) const fn with_text_of(scope: Scope, fingerprint: Fingerprint, texts: &'a dyn KeyTexts) -> Self {
+        Self { scope, fingerprint, text: Text::With(texts) }
     }
 
     /// The scope.
@@ -124,15 +142,47 @@ impl<'a> Key<'a> {
     }
 
     /// The text.
-    pub const fn text(&self) -> &'a str {
-        self.text
+    pub fn text(&self) -> &'a str {
+        match self.text {
+            Text::Here(text) => text,
+            Text::With(texts) => texts.key_text(self.scope),
+        }
     }
 }
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.scope, self.fingerprint) == (other.scope, other.fingerprint) && self.text() == other.text()
+    }
+}
+
+impl Eq for Key<'_> {}
 
 /// Shows the scope only: the text can be an API key.
 impl fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}:..)", self.scope)
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScopeSet(u8);
+
+impl ScopeSet {
+    /// Every scope.
+    pub const ALL: Self = Self((1 << Scope::COUNT) - 1);
+
+    /// Whether the scope is in the set.
+    #[inline]
+    pub const fn contains(self, scope: Scope) -> bool {
+        self.0 >> scope.index() & 1 == 1
+    }
+}
+
+impl FromIterator<Scope> for ScopeSet {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope.index()))
     }
 }
 
@@ -150,13 +200,27 @@ impl<'a> Scopes<'a> {
 
     /// Adds a key; it replaces one of the same scope.
     #[must_use]
+    #[inline]
     pub fn with(mut self, key: Key<'a>) -> Self {
+        self.push(key);
+        self
+    }
+
+    /// Adds a key in place; it replaces one of the same scope.
+    #[inline]
+    pub fn push(&mut self, key: Key<'a>) {
+        match self.keys.last() {
+            Some(last) if last.scope >= key.scope => self.insert(key),
+            _ => self.keys.push(key),
+        }
+    }
+
+    fn insert(&mut self, key: Key<'a>) {
         let place = self.keys.iter().position(|other| other.scope >= key.scope).unwrap_or(self.keys.len());
         match self.keys.get_mut(place) {
             Some(other) if other.scope == key.scope => *other = key,
             _ => self.keys.insert(place, key),
         }
-        self
     }
 
     /// The key of a scope.

@@ -1,12 +1,14 @@
 //! Which key belongs to whom.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 
-use foldhash::fast;
+use hashbrown::HashTable;
+use siphasher::sip128::SipHasher13;
 
-use super::Caller;
+use super::names::Pages;
+use super::{Address, Caller, Standing};
+use crate::key::Fingerprint;
 
 /// The callers that a service knows, by the API key that they present.
 ///
@@ -15,7 +17,7 @@ use super::Caller;
 ///
 /// let mut callers = CallerTable::new();
 /// callers.insert("sk-ann", Caller::new("ann", "acme"))?;
-/// assert_eq!(callers.find(b"sk-ann").map(Caller::user), Some("ann"));
+/// assert_eq!(callers.find(b"sk-ann").as_ref().map(Caller::user), Some("ann"));
 /// assert!(callers.find(b"sk-bob").is_none());
 /// # Ok::<(), flashops_core::caller::KeyError>(())
 /// ```
@@ -23,11 +25,28 @@ use super::Caller;
 /// No key is kept. Of each there are 128 bits of SipHash, seeded at random for each table, and a presented key is
 /// found by these bits alone: how long that takes says nothing about the keys, and nobody can prepare a text that
 /// passes for one. Two texts are taken for the same key with probability 2⁻¹²⁸.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct CallerTable {
-    seeds: [RandomState; 2],
-    callers: HashMap<u128, Caller, fast::RandomState>,
+    hasher: SipHasher13,
+    known: HashTable<Known>,
+    pages: Pages,
 }
+
+/// A key that is known, and whose it is: one cache line, with all that is needed to find the caller's accounts.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Known {
+    print: u128,
+    user: Fingerprint,
+    org: Fingerprint,
+    /// The caller's own address, which few in a table have.
+    ip: Option<Box<IpAddr>>,
+    page: u32,
+    place: u16,
+    standing: Standing,
+}
+
+const _: () = assert!(size_of::<Known>() == 64);
 
 impl CallerTable {
     /// The longest key, in bytes.
@@ -49,35 +68,61 @@ impl CallerTable {
         if key.is_empty() || key.len() > Self::MAX_KEY || key.contains(unfit) {
             return Err(KeyError::Malformed);
         }
-        let fingerprint = self.fingerprint(key.as_bytes());
-        if self.callers.contains_key(&fingerprint) {
+        let print = self.print(key.as_bytes());
+        if self.known(print).is_some() {
             return Err(KeyError::Taken);
         }
-        self.callers.insert(fingerprint, caller);
+        let (page, place) = self.pages.keep(&caller.names);
+        let Caller { user, org, standing, address, .. } = caller;
+        let ip = address.map(|address| Box::new(address.ip));
+        let known = Known { print, user, org, ip, page, place, standing };
+        self.known.insert_unique(hash(print), known, |known| hash(known.print));
         Ok(())
     }
 
     /// The caller with this key. One longer than [`CallerTable::MAX_KEY`] is unknown without a look.
-    pub fn find(&self, key: &[u8]) -> Option<&Caller> {
-        if key.len() > Self::MAX_KEY || self.callers.is_empty() {
+    pub fn find(&self, key: &[u8]) -> Option<Caller> {
+        if key.len() > Self::MAX_KEY || self.known.is_empty() {
             return None;
         }
-        self.callers.get(&self.fingerprint(key))
+        let known = self.known(self.print(key))?;
+        let Known { user, org, page, place, standing, .. } = *known;
+        let address = known.ip.as_deref().map(|ip| Address::new(*ip));
+        Some(Caller { user, org, names: self.pages.get(page, place), standing, address })
     }
 
     /// The number of keys.
     pub fn len(&self) -> usize {
-        self.callers.len()
+        self.known.len()
     }
 
     /// Whether there is no key, so that every caller is anonymous.
     pub fn is_empty(&self) -> bool {
-        self.callers.is_empty()
+        self.known.is_empty()
     }
 
-    fn fingerprint(&self, key: &[u8]) -> u128 {
-        let [high, low] = self.seeds.each_ref().map(|seed| u128::from(seed.hash_one(key)));
-        high << 64 | low
+    #[inline]
+    fn known(&self, print: u128) -> Option<&Known> {
+        self.known.find(hash(print), |known| known.print == print)
+    }
+
+    #[inline]
+    fn print(&self, key: &[u8]) -> u128 {
+        self.hasher.hash(key).into()
+    }
+}
+
+/// The bits are those of a keyed hash already.
+#[inline]
+const fn hash(print: u128) -> u64 {
+    print as u64
+}
+
+impl Default for CallerTable {
+    fn default() -> Self {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).expect("the operating system gives random bytes");
+        Self { hasher: SipHasher13::new_with_key(&seed), known: HashTable::new(), pages: Pages::default() }
     }
 }
 
@@ -130,8 +175,8 @@ mod tests {
         let table = table(&keys.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(table.len(), 1_000);
         for key in &keys {
-            let user = table.find(key.as_bytes()).map(Caller::user);
-            assert_eq!(user, Some(format!("user of {key}").as_str()));
+            let caller = table.find(key.as_bytes());
+            assert_eq!(caller.as_ref().map(Caller::user), Some(format!("user of {key}").as_str()));
         }
         for other in ["", "sk-", "sk-1000", "SK-1", " sk-1", "sk-1 ", "sk-1\0", "sk-01"] {
             assert!(table.find(other.as_bytes()).is_none(), "{other}");
@@ -156,16 +201,53 @@ mod tests {
     fn a_taken_key_stays_with_its_first_caller() {
         let mut table = table(&["sk-1"]);
         assert_eq!(table.insert("sk-1", Caller::new("mallory", "acme")), Err(KeyError::Taken));
-        assert_eq!(table.find(b"sk-1").map(Caller::user), Some("user of sk-1"));
+        assert_eq!(table.find(b"sk-1").as_ref().map(Caller::user), Some("user of sk-1"));
     }
 
     #[test]
     fn every_bit_of_a_fingerprint_depends_on_the_key() {
         let table = CallerTable::new();
-        let prints: Vec<u128> = (0..200_u8).map(|key| table.fingerprint(&[key])).collect();
+        let prints: Vec<u128> = (0..200_u8).map(|key| table.print(&[key])).collect();
         assert_eq!(prints.iter().fold(0, |bits, print| bits | print), u128::MAX);
         assert_eq!(prints.iter().fold(u128::MAX, |bits, print| bits & print), 0);
         assert!(prints.iter().any(|print| print >> 64 != print & u128::from(u64::MAX)));
+    }
+
+    #[test]
+    fn a_caller_is_found_as_it_was_added() {
+        let ip = "192.0.2.7".parse().unwrap();
+        let callers = [
+            Caller::new("ann", "acme"),
+            Caller::admin("root", "acme"),
+            Caller::anonymous(ip),
+            Caller::new("bob", "acme").at(ip),
+        ];
+        let mut table = CallerTable::new();
+        for (key, caller) in ["a", "b", "c", "d"].into_iter().zip(&callers) {
+            table.insert(key, caller.clone()).unwrap();
+        }
+        let all = |caller: &Caller| {
+            let names = [caller.user(), caller.org(), caller.ip().unwrap_or_default()].map(str::to_owned);
+            (names, caller.is_admin(), caller.is_anonymous())
+        };
+        for (key, caller) in ["a", "b", "c", "d"].into_iter().zip(&callers) {
+            let found = table.find(key.as_bytes()).unwrap();
+            assert_eq!(all(&found), all(caller));
+            assert!(found.scopes().iter().eq(caller.scopes().iter()));
+        }
+    }
+
+    #[test]
+    fn what_is_added_to_a_copy_is_not_in_the_table() {
+        let mut first = table(&["sk-1"]);
+        let mut second = first.clone();
+        first.insert("sk-2", Caller::new("ann", "acme")).unwrap();
+        second.insert("sk-2", Caller::new("bob", "acme")).unwrap();
+        let user = |table: &CallerTable, key: &str| table.find(key.as_bytes()).map(|caller| caller.user().to_owned());
+        for (table, name) in [(&first, "ann"), (&second, "bob")] {
+            assert_eq!(user(table, "sk-1").as_deref(), Some("user of sk-1"));
+            assert_eq!(user(table, "sk-2").as_deref(), Some(name));
+        }
     }
 
     #[test]

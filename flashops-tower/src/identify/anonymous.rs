@@ -43,7 +43,7 @@ pub(super) fn anonymous(parts: &Parts) -> Caller {
 /// The caller, at the address of the request unless it has one already.
 pub(super) fn located(caller: Caller, parts: &Parts) -> Caller {
     match PeerAddr::of(parts) {
-        Some(ip) if caller.ip().is_none() => caller.at(ip),
+        Some(ip) if !caller.has_ip() => caller.at(ip),
         _ => caller,
     }
 }

@@ -56,7 +56,27 @@ impl<L> fmt::Debug for ApiKeys<L> {
 }
 
 /// The one key of a request; `None` if neither header is there.
+///
+/// One pass over all headers costs less than two look-ups by name; and nearly all requests have one key at most.
 fn presented(headers: &HeaderMap) -> Result<Option<&str>, IdentifyError> {
+    let mut one = None;
+    for (name, value) in headers {
+        let read: fn(&HeaderValue) -> Option<&str> = match name {
+            name if *name == AUTHORIZATION => bearer,
+            name if *name == X_API_KEY => plain,
+            _ => continue,
+        };
+        if one.is_some() {
+            return one_of_several(headers).map(Some);
+        }
+        one = Some((read, value));
+    }
+    one.map(|(read, value)| read(value).ok_or(IdentifyError::Unknown)).transpose()
+}
+
+/// The key that all the headers have, the standard one first.
+#[cold]
+fn one_of_several(headers: &HeaderMap) -> Result<&str, IdentifyError> {
     let mut found = None;
     let bearer = headers.get_all(AUTHORIZATION).iter().map(bearer);
     for key in bearer.chain(headers.get_all(X_API_KEY).iter().map(plain)) {
@@ -66,7 +86,7 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>, IdentifyError> {
         }
         found = Some(key);
     }
-    Ok(found)
+    found.ok_or(IdentifyError::Missing)
 }
 
 fn bearer(value: &HeaderValue) -> Option<&str> {

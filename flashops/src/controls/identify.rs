@@ -28,8 +28,6 @@ impl Identify for ConfiguredCallers {
         if parts.extensions.get::<Caller>().is_some() {
             return FromExtension::new().identify(parts);
         }
-        ApiKeys::new(|key: &str| self.callers.find(key.as_bytes()).cloned())
-            .with_anonymous(self.anonymous)
-            .identify(parts)
+        ApiKeys::new(|key: &str| self.callers.find(key.as_bytes())).with_anonymous(self.anonymous).identify(parts)
     }
 }

@@ -300,12 +300,15 @@ fn keys_come_from_the_text_a_file_or_the_environment() {
                   { key_file = "key", user = "bob", org = "acme" }, { key_env = "KEY", user = "eve", org = "corp" }]
     "#,
     );
-    let user = |key: &str| config.callers().find(key.as_bytes()).map(|c| (c.user(), c.org(), c.is_admin()));
-    assert_eq!(user("sk-a"), Some(("ann", "acme", true)));
-    assert_eq!(user("sk-b"), Some(("ann", "acme", false)));
-    assert_eq!(user("sk-secret-file"), Some(("bob", "acme", false)));
-    assert_eq!(user("sk-secret-env"), Some(("eve", "corp", false)));
-    assert_eq!(user(" sk-a "), None);
+    let is = |key: &str, wanted: Option<(&str, &str, bool)>| {
+        let caller = config.callers().find(key.as_bytes());
+        assert_eq!(caller.as_ref().map(|c| (c.user(), c.org(), c.is_admin())), wanted, "{key}");
+    };
+    is("sk-a", Some(("ann", "acme", true)));
+    is("sk-b", Some(("ann", "acme", false)));
+    is("sk-secret-file", Some(("bob", "acme", false)));
+    is("sk-secret-env", Some(("eve", "corp", false)));
+    is(" sk-a ", None);
 }
 
 /// A route for each of these.

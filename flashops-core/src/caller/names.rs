@@ -1,0 +1,114 @@
+//! Where the names of callers are.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::key::{KeyTexts, Scope};
+
+/// What a caller is called.
+#[derive(Debug)]
+pub(super) struct Identity {
+    user: Box<str>,
+    /// `None` for a stranger, who is called the same in both.
+    org: Option<Box<str>>,
+}
+
+impl Identity {
+    pub(super) fn new(user: &str, org: &str) -> Self {
+        Self { user: user.into(), org: Some(org.into()) }
+    }
+
+    pub(super) fn stranger(name: &str) -> Self {
+        Self { user: name.into(), org: None }
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    pub(super) fn org(&self) -> &str {
+        self.org.as_deref().unwrap_or(&self.user)
+    }
+}
+
+/// The names of one caller, shared by its clones.
+///
+/// Those of a table stand together in pages, and it is the page that is counted. So a caller that was not here for a
+/// long time is handed out without a look at memory of its own: the count is one of few, and most likely in the cache.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    page: Arc<Page>,
+    place: u16,
+}
+
+#[derive(Debug)]
+enum Page {
+    One(Identity),
+    /// Each place is filled before it is given to a caller.
+    Many(Box<[OnceLock<Identity>]>),
+}
+
+impl Names {
+    /// Names by themselves.
+    pub(super) fn of(identity: Identity) -> Self {
+        Self { page: Arc::new(Page::One(identity)), place: 0 }
+    }
+
+    pub(super) fn get(&self) -> &Identity {
+        match &*self.page {
+            Page::One(identity) => identity,
+            Page::Many(places) => places[usize::from(self.place)].get().expect("the place was filled"),
+        }
+    }
+}
+
+impl KeyTexts for Names {
+    fn key_text(&self, scope: Scope) -> &str {
+        match scope {
+            Scope::Org => self.get().org(),
+            _ => self.get().user(),
+        }
+    }
+}
+
+/// The pages of one table.
+#[derive(Default)]
+pub(super) struct Pages {
+    pages: Vec<Arc<Page>>,
+    /// The next free place of the last page, and how many it has.
+    next: usize,
+    size: usize,
+}
+
+/// The most callers of one page, so that threads seldom meet at the count of one.
+const MAX_PLACES: usize = 1_024;
+
+impl Pages {
+    /// Copies the names; the answer finds them again by [`Pages::get`].
+    pub(super) fn keep(&mut self, names: &Names) -> (u32, u16) {
+        if self.next == self.size {
+            self.size = (2 * self.size).clamp(8, MAX_PLACES);
+            self.pages.push(Arc::new(Page::Many((0..self.size).map(|_| OnceLock::new()).collect())));
+            self.next = 0;
+        }
+        let (page, place) = (self.pages.len() - 1, self.next);
+        self.next += 1;
+        if let Page::Many(places) = &*self.pages[page] {
+            let Identity { user, org } = names.get();
+            let filled = places[place].set(Identity { user: user.clone(), org: org.clone() });
+            filled.expect("no place is given twice");
+        }
+        (u32::try_from(page).expect("memory has room for fewer"), u16::try_from(place).expect("a page is not so large"))
+    }
+
+    #[inline]
+    pub(super) fn get(&self, page: u32, place: u16) -> Names {
+        Names { page: Arc::clone(&self.pages[page as usize]), place }
+    }
+}
+
+/// Shares the pages that are there, and fills pages of its own.
+impl Clone for Pages {
+    fn clone(&self) -> Self {
+        Self { pages: self.pages.clone(), next: 0, size: 0 }
+    }
+}
