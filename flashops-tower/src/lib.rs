@@ -26,6 +26,7 @@ pub mod reject;
 
 mod json;
 mod path;
+mod per_thread;
 
 pub use budget::TokenBudgetLayer;
 pub use rate_limit::RateLimitLayer;

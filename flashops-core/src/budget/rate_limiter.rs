@@ -5,9 +5,7 @@ use crate::clock::Clock;
 use crate::key::{Key, Scopes};
 use crate::limit::{Denied, LimitSet, Mode, Policy};
 use crate::record::{CallInfo, Event, Recorder};
-use crate::store::{
-    Admit, Admitted, Crossings, GiveBack, MemoryStore, Receipt, ReservationId, Standing, Standings, Store,
-};
+use crate::store::{Admit, Admitted, Crossing, GiveBack, MemoryStore, Receipt, ReservationId, Standing, Store};
 
 /// Counts requests under the request limits of a policy, and refuses those beyond. Clones share the counts.
 ///
@@ -73,21 +71,33 @@ impl<S: Store> RateLimiter<S> {
     }
 
     /// Tells of the thresholds that a request reached, and of the limits that only warn, or are in shadow, and had no
-    /// room for it. As a call it has no model, and an identity that no reservation has.
-    pub fn tell(&self, caller: &Caller, route: &str, crossings: Crossings, standings: &Standings) {
+    /// room for it. As a call it has no model, and an identity that no reservation has. `route` is asked for if there
+    /// is something to tell.
+    #[inline]
+    pub fn tell(
+        &self,
+        caller: &Caller,
+        route: impl FnOnce() -> Arc<str>,
+        crossings: &[Crossing],
+        standings: &[Standing],
+    ) {
         let Some(recorder) = &self.recorder else { return };
         let exceeded = |one: &&Standing| self.lenient.contains(one.limit) && one.used > one.amount;
         if crossings.is_empty() && !standings.iter().any(|one| exceeded(&one)) {
             return;
         }
-        let (caller, route, model, policy) = (caller.clone(), route.into(), "".into(), self.policy());
-        let call = CallInfo { id: ReservationId::random(), caller, route, model, started: self.store.now() };
+        let (call, policy) = (self.call(caller, route()), self.policy());
         for standing in standings.iter().filter(exceeded) {
             recorder.record(&Event::Exceeded { call: &call, limit: standing.limit, policy });
         }
-        for crossing in crossings {
+        for &crossing in crossings {
             recorder.record(&Event::Threshold { call: &call, crossing, policy });
         }
+    }
+
+    fn call(&self, caller: &Caller, route: Arc<str>) -> CallInfo {
+        let (id, caller, model) = (ReservationId::random(), caller.clone(), "".into());
+        CallInfo { id, caller, route, model, started: self.store.now() }
     }
 
     /// Gives a request back that [`RateLimiter::admit`] counted.

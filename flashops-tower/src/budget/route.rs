@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use flashops_core::config::OnOver;
@@ -87,19 +88,19 @@ impl ModelRoute {
         self
     }
 
-    /// The first route that a request is on, if it calls a model: by POST.
+    /// The first route that a request is on, if it calls a model: by POST. `path` is [plain].
     pub(crate) fn find(routes: &[Self], method: &Method, path: &str) -> Option<usize> {
         if method != Method::POST {
             return None;
         }
-        let path = plain(path);
-        routes.iter().position(|route| route.patterns.contains(&path))
+        routes.iter().position(|route| route.patterns.contains(path))
     }
 
     /// The dialect in which a request of any method is answered: as [`Dialect::of`], where the first of the routes
     /// that has the path can say which.
     pub fn dialect_of(routes: &[Self], path: &str, headers: &HeaderMap) -> Dialect {
-        let route = routes.iter().find(|route| route.patterns.contains(&plain(path)));
+        let plain = if routes.is_empty() { Cow::Borrowed(path) } else { plain(path) };
+        let route = routes.iter().find(|route| route.patterns.contains(&plain));
         Dialect::of(path, headers, route.and_then(|route| route.dialect))
     }
 

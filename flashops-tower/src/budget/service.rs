@@ -15,6 +15,7 @@ use super::layer::Shared;
 use super::request_body::RequestBody;
 use super::route::ModelRoute;
 use crate::identify::Identify;
+use crate::path::plain;
 
 /// The service of a [`TokenBudgetLayer`](super::TokenBudgetLayer).
 ///
@@ -78,7 +79,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let not_ready = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, not_ready);
-        match ModelRoute::find(&self.shared.options.routes, request.method(), request.uri().path()) {
+        match ModelRoute::find(&self.shared.options.routes, request.method(), &plain(request.uri().path())) {
             Some(route) => ResponseFuture::metered(ready, Arc::clone(&self.shared), route, request),
             None => ResponseFuture::passing(ready, request),
         }

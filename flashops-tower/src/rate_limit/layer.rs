@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flashops_core::budget::RateLimiter;
 use flashops_core::caller::Caller;
-use flashops_core::key::{Key, Scope, Scopes};
+use flashops_core::key::{Key, Scope, ScopeSet, Scopes};
 use flashops_core::limit::{LimitSet, RoutePatterns};
 use flashops_core::store::Store;
 use http::request::Parts;
@@ -15,13 +15,19 @@ use super::service::RateLimit;
 use crate::budget::ModelRoute;
 use crate::identify::Identify;
 use crate::path::plain;
+use crate::per_thread::{Apart, PerThread};
 use crate::reject::headers::{Family, Headers};
 use crate::reject::{DefaultReject, Refusal, RefusalContext, Reject, RejectBody, RequestId, refuse};
 
 /// Counts requests under the request limits of a policy. See the [module docs](super).
 pub struct RateLimitLayer<T, I> {
     shared: Shared<T, I>,
+    copies: Copies<T, I>,
 }
+
+/// What all services of a layer share, counted for each thread by itself.
+pub(super) type Copies<T, I> = Arc<PerThread<Copied<T, I>>>;
+pub(super) type Copied<T, I> = Arc<Apart<Shared<T, I>>>;
 
 /// What all services of a layer share.
 pub(super) struct Shared<T, I> {
@@ -33,8 +39,10 @@ pub(super) struct Shared<T, I> {
     requests: LimitSet,
     /// The same, if none of them looks at the route.
     everywhere: Option<LimitSet>,
-    /// A limit counts for each route.
-    by_route: bool,
+    /// The scopes that they count for.
+    scopes: ScopeSet,
+    /// The request's extensions get the caller.
+    pub(super) extends: bool,
     /// The routes that another layer takes care of.
     model_routes: Option<Arc<[ModelRoute]>>,
     exempt: Option<Arc<RoutePatterns>>,
@@ -60,68 +68,87 @@ impl<T: Store, I: Identify> RateLimitLayer<T, I> {
         let policy = limiter.policy();
         let requests = policy.request_limits();
         let look_at_route = policy.select(|limit| limit.routes().is_some()).intersection(requests);
-        let by_route = policy.select(|limit| limit.scope() == Scope::Route).intersection(requests);
-        Self {
-            shared: Shared {
-                requests,
-                everywhere: look_at_route.is_empty().then_some(requests),
-                by_route: !by_route.is_empty(),
-                reject: Arc::new(DefaultReject::new()),
-                headers: Arc::new(Headers::new(policy, [Family::Ietf])),
-                identify: Arc::new(identify),
-                model_routes: None,
-                exempt: None,
-                limiter,
-            },
-        }
+        Self::of(Shared {
+            requests,
+            everywhere: look_at_route.is_empty().then_some(requests),
+            scopes: requests.iter().map(|index| policy.limit(index).scope()).collect(),
+            extends: false,
+            reject: Arc::new(DefaultReject::new()),
+            headers: Arc::new(Headers::new(policy, [Family::Ietf])),
+            identify: Arc::new(identify),
+            model_routes: None,
+            exempt: None,
+            limiter,
+        })
     }
 
     /// How refusals are written.
     #[must_use]
-    pub fn with_reject(mut self, reject: impl Reject + Send + Sync + 'static) -> Self {
-        self.shared.reject = Arc::new(reject);
-        self
+    pub fn with_reject(self, reject: impl Reject + Send + Sync + 'static) -> Self {
+        Self::of(Shared { reject: Arc::new(reject), ..self.shared })
     }
 
     /// Which headers tell how the limits stand, by default those of the IETF.
     #[must_use]
-    pub fn with_headers(mut self, headers: Headers) -> Self {
-        self.shared.headers = Arc::new(headers);
-        self
+    pub fn with_headers(self, headers: Headers) -> Self {
+        Self::of(Shared { headers: Arc::new(headers), ..self.shared })
     }
 
     /// Leaves the routes that call a model to a [token budget](crate::budget) layer, which holds all limits of a call
     /// at once. Requests on them pass uncounted, and limits without routes, which are limits on calls of a model, count
     /// nothing here.
     #[must_use]
-    pub fn with_model_routes(mut self, routes: Vec<ModelRoute>) -> Self {
-        self.shared.model_routes = Some(routes.into());
-        self
+    pub fn with_model_routes(self, routes: Vec<ModelRoute>) -> Self {
+        Self::of(Shared { model_routes: Some(routes.into()), ..self.shared })
     }
 
     /// Lets requests on these routes pass uncounted and unidentified: those for health checks.
     #[must_use]
-    pub fn with_exempt(mut self, exempt: RoutePatterns) -> Self {
-        self.shared.exempt = Some(Arc::new(exempt));
-        self
+    pub fn with_exempt(self, exempt: RoutePatterns) -> Self {
+        Self::of(Shared { exempt: Some(Arc::new(exempt)), ..self.shared })
+    }
+
+    /// Puts the [`Caller`] of each request that is counted into the request's extensions, for whoever is further
+    /// inside.
+    #[must_use]
+    pub fn with_caller_extension(self) -> Self {
+        Self::of(Shared { extends: true, ..self.shared })
+    }
+}
+
+impl<T, I> RateLimitLayer<T, I> {
+    fn of(shared: Shared<T, I>) -> Self {
+        let copies = Arc::new(PerThread::new(|| Arc::new(Apart(shared.clone()))));
+        Self { shared, copies }
     }
 }
 
 impl<T: Store, I> Shared<T, I> {
+    /// The path of a request in one spelling; anything if nobody looks at it.
+    #[inline]
+    pub(super) fn path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let nobody_looks =
+            self.everywhere.is_some() && self.model_routes.is_none() && self.exempt.is_none() && !self.counts_routes();
+        if nobody_looks { Cow::Borrowed(path) } else { plain(path) }
+    }
+
     /// Whether a request passes uncounted.
+    #[inline]
     pub(super) fn passes(&self, method: &Method, path: &str) -> bool {
-        self.exempt.as_ref().is_some_and(|exempt| exempt.contains(&plain(path)))
+        self.exempt.as_ref().is_some_and(|exempt| exempt.contains(path))
             || self.model_routes.as_ref().is_some_and(|routes| ModelRoute::find(routes, method, path).is_some())
     }
 
     /// The limits that count on a route.
+    #[inline]
     pub(super) fn limits(&self, path: &str) -> LimitSet {
         match (self.everywhere, &self.model_routes) {
             (Some(limits), None) => limits,
-            (_, models) => self.limiter.policy().limits_on(&plain(path), models.is_none()).intersection(self.requests),
+            (_, models) => self.limiter.policy().limits_on(path, models.is_none()).intersection(self.requests),
         }
     }
 
+    #[cold]
     pub(super) fn refuse(&self, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
         let routes = self.model_routes.as_deref().unwrap_or_default();
         let dialect = ModelRoute::dialect_of(routes, parts.uri.path(), &parts.headers);
@@ -129,24 +156,28 @@ impl<T: Store, I> Shared<T, I> {
         refuse(&*self.reject, &self.headers, refusal, &context.with_request_id(RequestId::of(&parts.headers)))
     }
 
-    /// The text of the route's key, if a limit counts for each route.
-    pub(super) fn route<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
-        self.by_route.then(|| plain(path))
+    /// Adds the keys that a request is counted for: those that a limit may count.
+    #[inline]
+    pub(super) fn add_keys<'a>(&self, caller: &'a Caller, path: &'a str, keys: &mut Scopes<'a>) {
+        caller.add_scopes(self.scopes, keys);
+        if self.counts_routes() {
+            keys.push(Key::new(Scope::Route, path));
+        }
+        if self.scopes.contains(Scope::Global) {
+            keys.push(Key::global());
+        }
     }
-}
 
-/// The keys that a request is counted for.
-pub(super) fn scopes<'a>(caller: &'a Caller, route: Option<&'a str>) -> Scopes<'a> {
-    let scopes = caller.scopes().with(Key::global());
-    match route {
-        Some(route) => scopes.with(Key::new(Scope::Route, route)),
-        None => scopes,
+    /// Whether a limit counts for each route.
+    #[inline]
+    pub(super) const fn counts_routes(&self) -> bool {
+        self.scopes.contains(Scope::Route)
     }
 }
 
 impl<T, I> Clone for RateLimitLayer<T, I> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: self.shared.clone(), copies: Arc::clone(&self.copies) }
     }
 }
 
@@ -160,6 +191,6 @@ impl<S, T, I> Layer<S> for RateLimitLayer<T, I> {
     type Service = RateLimit<S, T, I>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit::new(inner, Arc::new(self.shared.clone()))
+        RateLimit::new(inner, Arc::clone(&self.copies))
     }
 }

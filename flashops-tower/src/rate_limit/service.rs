@@ -10,20 +10,21 @@ use tower_service::Service;
 
 use super::body::ResponseBody;
 use super::future::ResponseFuture;
-use super::layer::Shared;
+use super::layer::Copies;
 use crate::identify::Identify;
 
 /// The service of a [`RateLimitLayer`](super::RateLimitLayer).
 ///
-/// It is ready when the inner service is. The instance that was found ready makes the call; a clone takes its place.
+/// It is ready when the inner service is. The instance that was found ready makes the call: at once, if the store
+/// answers at once; else when it does, and a clone takes the instance's place meanwhile.
 pub struct RateLimit<S, T, I> {
     inner: S,
-    shared: Arc<Shared<T, I>>,
+    copies: Copies<T, I>,
 }
 
 impl<S, T, I> RateLimit<S, T, I> {
-    pub(super) const fn new(inner: S, shared: Arc<Shared<T, I>>) -> Self {
-        Self { inner, shared }
+    pub(super) const fn new(inner: S, copies: Copies<T, I>) -> Self {
+        Self { inner, copies }
     }
 
     /// The inner service.
@@ -44,7 +45,7 @@ impl<S, T, I> RateLimit<S, T, I> {
 
 impl<S: Clone, T, I> Clone for RateLimit<S, T, I> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        Self { inner: self.inner.clone(), copies: Arc::clone(&self.copies) }
     }
 }
 
@@ -58,6 +59,7 @@ impl<S, T, I, B, R> Service<Request<B>> for RateLimit<S, T, I>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     T: Store,
+    T::Admit: Unpin,
     I: Identify,
     R: Body<Data = Bytes>,
 {
@@ -70,8 +72,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let not_ready = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, not_ready);
-        ResponseFuture::new(ready, Arc::clone(&self.shared), request)
+        ResponseFuture::new(&mut self.inner, self.copies.here(), request)
     }
 }

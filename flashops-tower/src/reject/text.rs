@@ -10,6 +10,7 @@ pub(super) trait Text {
     fn raw(&mut self, text: &str);
 
     /// Appends a number in decimal.
+    #[inline]
     fn number(&mut self, number: u64) {
         self.raw(itoa::Buffer::new().format(number));
     }

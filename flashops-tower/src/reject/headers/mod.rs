@@ -52,20 +52,27 @@
 
 mod advert;
 mod names;
+mod notice;
+mod policies;
 mod vendors;
 
+use std::sync::Arc;
+
 use advert::{Advert, MAX_ITEM};
-use arrayvec::ArrayVec;
 use flashops_core::clock::UnixSeconds;
-use flashops_core::limit::{Denied, LimitIndex, LimitSet, Mode, Policy, Resource, Retry};
+use flashops_core::limit::{Denied, LimitIndex, Mode, Policy, Resource, Retry};
 use flashops_core::store::{MAX_STANDINGS, Standing};
 use flashops_core::units::MoneyUnit;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
+use notice::Told;
+use policies::{Policies, Which};
 
 pub(crate) use names::insert;
 pub use names::{
     FLASHOPS_WARNING, RATELIMIT, RATELIMIT_POLICY, REQUEST_ID, RETRY_AFTER_MS, X_REQUEST_ID, X_SHOULD_RETRY, exposed,
 };
+
+pub(crate) use notice::Notice;
 
 use super::text::{Line, Text};
 
@@ -91,10 +98,26 @@ pub struct Headers {
     adverts: Box<[Option<Advert>]>,
     families: [bool; 4],
     warns: bool,
+    policies: Arc<Policies>,
 }
 
 /// Limits that are shown, and how they stand.
-type Shown<'a> = ArrayVec<(Standing, &'a Advert), MAX_STANDINGS>;
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    headers: &'a Headers,
+    standings: &'a [Standing],
+}
+
+impl<'a> Shown<'a> {
+    #[inline]
+    fn iter(self) -> impl Iterator<Item = (&'a Standing, &'a Advert)> {
+        let shown = self.standings.iter().filter_map(move |standing| {
+            let advert = self.headers.advert(standing.limit)?;
+            Some((standing, advert))
+        });
+        shown.take(MAX_STANDINGS)
+    }
+}
 
 /// A header value with room for the longest list.
 type List = Line<{ MAX_STANDINGS * MAX_ITEM }>;
@@ -108,36 +131,40 @@ impl Headers {
             chosen[family as usize] = true;
         }
         let warns = policy.limits().iter().any(|limit| limit.mode() == Mode::Warn);
-        Self { adverts: adverts(policy, None), families: chosen, warns }
+        Self { adverts: adverts(policy, None), families: chosen, warns, policies: Arc::default() }
     }
 
     /// Shows the limits on money too, in this unit; `policy` is the same again. It tells clients what they cost.
     #[must_use]
     pub fn with_cost_unit(self, policy: &Policy, unit: MoneyUnit) -> Self {
-        Self { adverts: adverts(policy, Some(unit)), ..self }
+        Self { adverts: adverts(policy, Some(unit)), policies: Arc::default(), ..self }
     }
 
     /// Writes how limits stand. Standings of another policy are passed over where it is larger.
     pub fn apply(&self, headers: &mut HeaderMap, standings: &[Standing], now: UnixSeconds) {
-        let shown = self.shown(standings);
-        if self.has(Family::Ietf) {
-            let policies = shown.iter().map(|(_, advert)| *advert);
-            append(headers, RATELIMIT_POLICY, policies, Advert::write_policy);
-        }
-        self.state(headers, &shown, now);
-        if self.warns {
-            let exceeded = |standing: &Standing| standing.used.saturating_add(standing.held) > standing.amount;
-            let warnings = shown.iter().filter(|(standing, limit)| limit.mode == Mode::Warn && exceeded(standing));
-            append(headers, FLASHOPS_WARNING, warnings, |(_, advert), out| advert.write_name(out));
-        }
+        self.tell(headers, standings, now);
+    }
+
+    /// The same, for a response that is still to come.
+    pub(crate) fn notice(&self, standings: &[Standing], now: UnixSeconds) -> Notice {
+        let mut notice = Notice::default();
+        self.tell(&mut notice, standings, now);
+        notice
+    }
+
+    /// Whether any header names an instant, so that the time is needed.
+    pub(crate) const fn tell_instants(&self) -> bool {
+        self.has(Family::Legacy) || self.has(Family::Anthropic)
     }
 
     /// Writes which limits refused, and how the one stands that takes longest. No reset is later than the answer's
     /// `Retry-After`.
     pub fn apply_denied(&self, headers: &mut HeaderMap, denied: &Denied, now: UnixSeconds) {
         if self.has(Family::Ietf) {
-            let violated = indices(denied.violated).filter_map(|index| self.advert(index));
-            append(headers, RATELIMIT_POLICY, violated, Advert::write_policy);
+            let violated = || denied.violated.iter().take(MAX_STANDINGS);
+            let adverts = || violated().filter_map(|index| self.advert(index));
+            let list = self.policies.list(Which::of(violated()), || list(adverts(), Advert::write_policy));
+            headers.policy(list);
         }
         let Some(advert) = self.advert(denied.limit) else { return };
         let reset = match denied.retry {
@@ -146,30 +173,47 @@ impl Headers {
         };
         let (limit, amount) = (denied.limit, advert.amount);
         let standing = Standing { limit, amount, used: amount.saturating_sub(denied.remaining), held: 0, reset };
-        self.state(headers, &self.shown(&[standing]), now);
+        self.state(headers, self.shown(&[standing]), now);
+    }
+
+    #[inline]
+    fn tell(&self, out: &mut impl Told, standings: &[Standing], now: UnixSeconds) {
+        let shown = self.shown(standings);
+        if self.has(Family::Ietf) {
+            let which = Which::of(shown.iter().map(|(standing, _)| standing.limit));
+            let adverts = || shown.iter().map(|(_, advert)| advert);
+            out.policy(self.policies.list(which, || list(adverts(), Advert::write_policy)));
+        }
+        self.state(out, shown, now);
+        if self.warns {
+            let exceeded = |standing: &Standing| standing.used.saturating_add(standing.held) > standing.amount;
+            let warnings = shown.iter().filter(|(standing, limit)| limit.mode == Mode::Warn && exceeded(standing));
+            out.warning(list(warnings, |(_, advert), out| advert.write_name(out)));
+        }
     }
 
     /// Everything but what is constant.
-    fn state(&self, headers: &mut HeaderMap, shown: &Shown<'_>, now: UnixSeconds) {
+    #[inline]
+    fn state(&self, out: &mut impl Told, shown: Shown<'_>, now: UnixSeconds) {
         if self.has(Family::Ietf) {
-            append(headers, RATELIMIT, shown.iter(), |(standing, advert), out| advert.write_state(standing, out));
+            out.state(list(shown.iter(), |(standing, advert), out| advert.write_state(standing, out)));
         }
         if self.has(Family::Legacy) {
-            vendors::legacy(headers, shown, now);
+            vendors::legacy(out, shown, now);
         }
         if self.has(Family::OpenAi) {
-            vendors::open_ai(headers, shown);
+            vendors::open_ai(out, shown);
         }
         if self.has(Family::Anthropic) {
-            vendors::anthropic(headers, shown, now);
+            vendors::anthropic(out, shown, now);
         }
     }
 
-    fn shown(&self, standings: &[Standing]) -> Shown<'_> {
-        let shown = standings.iter().filter_map(|standing| Some((*standing, self.advert(standing.limit)?)));
-        shown.take(MAX_STANDINGS).collect()
+    const fn shown<'a>(&'a self, standings: &'a [Standing]) -> Shown<'a> {
+        Shown { headers: self, standings }
     }
 
+    #[inline]
     fn advert(&self, limit: LimitIndex) -> Option<&Advert> {
         self.adverts.get(limit.get())?.as_ref()
     }
@@ -183,13 +227,9 @@ fn adverts(policy: &Policy, cost_unit: Option<MoneyUnit>) -> Box<[Option<Advert>
     policy.limits().iter().map(|limit| Advert::new(limit, cost_unit)).collect()
 }
 
-/// The first limits of a set, as many as one header has room for.
-fn indices(set: LimitSet) -> impl Iterator<Item = LimitIndex> {
-    set.iter().take(MAX_STANDINGS)
-}
-
-/// Adds a header that lists these; none if there are none.
-fn append<T>(headers: &mut HeaderMap, name: HeaderName, items: impl Iterator<Item = T>, write: impl Fn(T, &mut List)) {
+/// A header that lists these; none if there are none.
+#[inline]
+fn list<T>(items: impl Iterator<Item = T>, write: impl Fn(T, &mut List)) -> Option<HeaderValue> {
     let mut list = List::default();
     for (place, item) in items.enumerate() {
         if place > 0 {
@@ -197,10 +237,7 @@ fn append<T>(headers: &mut HeaderMap, name: HeaderName, items: impl Iterator<Ite
         }
         write(item, &mut list);
     }
-    if let (Ok(value), false) = (HeaderValue::from_bytes(list.as_bytes()), list.as_bytes().is_empty()) {
-        // A map of a hostile inner service can be full; then there is one header less.
-        let _full = headers.try_append(name, value);
-    }
+    HeaderValue::from_bytes(list.as_bytes()).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

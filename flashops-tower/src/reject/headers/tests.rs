@@ -3,6 +3,7 @@ use std::time::Duration;
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Window};
 use flashops_core::window::calendar::{Calendar, CalendarUnit};
+use http::HeaderName;
 use proptest::prelude::*;
 use sfv::{BareItem, ListEntry, Parser};
 

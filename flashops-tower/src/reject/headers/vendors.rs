@@ -6,39 +6,40 @@ use std::time::Duration;
 use flashops_core::clock::UnixSeconds;
 use flashops_core::limit::{Mode, Resource};
 use flashops_core::store::Standing;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use jiff::Timestamp;
 
 use super::Shown;
 use super::names::{
     ANTHROPIC_INPUT_TOKENS, ANTHROPIC_OUTPUT_TOKENS, ANTHROPIC_REQUESTS, ANTHROPIC_TOKENS, LEGACY, OPENAI_REQUESTS,
-    OPENAI_TOKENS, Trio, insert,
+    OPENAI_TOKENS, Trio,
 };
+use super::notice::Told;
 use crate::reject::text::{Line, Text, whole_millis, whole_seconds};
 
 /// Room for a number, a Go duration or a date.
 type Value = Line<40>;
 
 /// `X-RateLimit-*` for the request limit with least left, or for the limit of any kind with the smallest share left.
-pub(super) fn legacy(headers: &mut HeaderMap, shown: &Shown<'_>, now: UnixSeconds) {
+pub(super) fn legacy(out: &mut impl Told, shown: Shown<'_>, now: UnixSeconds) {
     let tightest = tightest(shown, Resource::Requests)
         .or_else(|| enforced(shown).map(|(standing, _)| standing).min_by(|a, b| by_share(a, b)));
     if let Some(standing) = tightest {
-        trio(headers, LEGACY, standing, |reset, out| out.number(unix(now, reset)));
+        trio(out, LEGACY, standing, |reset, out| out.number(unix(now, reset)));
     }
 }
 
 /// `x-ratelimit-*-requests` and `x-ratelimit-*-tokens`, with durations as Go writes them.
-pub(super) fn open_ai(headers: &mut HeaderMap, shown: &Shown<'_>) {
+pub(super) fn open_ai(out: &mut impl Told, shown: Shown<'_>) {
     for (resource, names) in [(Resource::Requests, OPENAI_REQUESTS), (Resource::Tokens, OPENAI_TOKENS)] {
         if let Some(standing) = tightest(shown, resource) {
-            trio(headers, names, standing, |reset, out| out.go_duration(whole_millis(reset)));
+            trio(out, names, standing, |reset, out| out.go_duration(whole_millis(reset)));
         }
     }
 }
 
 /// `anthropic-ratelimit-*`, with instants of RFC 3339.
-pub(super) fn anthropic(headers: &mut HeaderMap, shown: &Shown<'_>, now: UnixSeconds) {
+pub(super) fn anthropic(out: &mut impl Told, shown: Shown<'_>, now: UnixSeconds) {
     for (resource, names) in [
         (Resource::Requests, ANTHROPIC_REQUESTS),
         (Resource::Tokens, ANTHROPIC_TOKENS),
@@ -46,18 +47,18 @@ pub(super) fn anthropic(headers: &mut HeaderMap, shown: &Shown<'_>, now: UnixSec
         (Resource::OutputTokens, ANTHROPIC_OUTPUT_TOKENS),
     ] {
         if let Some(standing) = tightest(shown, resource) {
-            trio(headers, names, standing, |reset, out| rfc3339(unix(now, reset), out));
+            trio(out, names, standing, |reset, out| rfc3339(unix(now, reset), out));
         }
     }
 }
 
-fn enforced<'s>(shown: &'s Shown<'_>) -> impl Iterator<Item = (&'s Standing, Resource)> {
+fn enforced<'s>(shown: Shown<'s>) -> impl Iterator<Item = (&'s Standing, Resource)> {
     let enforced = shown.iter().filter(|(_, advert)| advert.mode == Mode::Enforce);
     enforced.map(|(standing, advert)| (standing, advert.resource))
 }
 
 /// The limit on this resource with least left; of several, the one that stays so for longest.
-fn tightest<'s>(shown: &'s Shown<'_>, resource: Resource) -> Option<&'s Standing> {
+fn tightest<'s>(shown: Shown<'s>, resource: Resource) -> Option<&'s Standing> {
     let of_resource = enforced(shown).filter(|(_, other)| *other == resource).map(|(standing, _)| standing);
     of_resource.min_by(|a, b| a.remaining().cmp(&b.remaining()).then(b.reset.cmp(&a.reset)))
 }
@@ -68,12 +69,12 @@ fn by_share(a: &Standing, b: &Standing) -> Ordering {
     product(a, b).cmp(&product(b, a))
 }
 
-fn trio(headers: &mut HeaderMap, names: Trio, standing: &Standing, reset: impl Fn(Duration, &mut Value)) {
+fn trio(out: &mut impl Told, names: Trio, standing: &Standing, reset: impl Fn(Duration, &mut Value)) {
     let [limit, remaining, until] = names;
-    insert(headers, limit, value(|out| out.number(standing.amount)));
-    insert(headers, remaining, value(|out| out.number(standing.remaining())));
+    out.vendor(limit, value(|out| out.number(standing.amount)));
+    out.vendor(remaining, value(|out| out.number(standing.remaining())));
     if let Some(wait) = standing.reset {
-        insert(headers, until, value(|out| reset(wait, out)));
+        out.vendor(until, value(|out| reset(wait, out)));
     }
 }
 
