@@ -3,6 +3,7 @@
 mod next_deadline;
 mod records;
 mod refusal;
+mod stepwise;
 mod table;
 
 use std::future::{Ready, ready};

@@ -1,17 +1,16 @@
-//! The last refusals, readable without a lock.
+//! The last refusal of a shard, readable without its lock.
 //!
 //! A caller who is over a limit and keeps asking is the one who must cost least. Where only time makes room, and
 //! nothing is counted meanwhile, a refusal stays right until the instant it named, so the answer can be repeated from
-//! here. Readers hold nothing: they read a version before and after, and believe what is between only if it did not
-//! change. Whoever writes of a key holds the lock of its shard; keys of different shards may share a slot, so a writer
-//! takes the slot by making its version odd, and gives way if somebody else has.
+//! here. Writers hold the lock of the shard; readers hold nothing: they read a version before and after, and believe
+//! what is between only if it did not change.
 
 use crate::clock::Tick;
 use crate::key::Fingerprint;
 use crate::limit::{Denied, LimitIndex, LimitSet, Retry};
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// Room for one refusal.
+/// Room for one refusal, in a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(super) struct RefusalSlot {
@@ -62,14 +61,13 @@ impl RefusalSlot {
         })
     }
 
-    /// Remembers a refusal in place of the one before, unless somebody else is about to. The caller holds the lock of
-    /// the key's shard.
+    /// Remembers a refusal in place of the one before. The caller holds the lock of the shard.
     pub(super) fn remember(&self, refusal: &Refusal) {
         let Denied { limit, violated, asked, remaining, .. } = refusal.denied;
         if asked > 0xFF_FFFF || remaining > u64::from(u32::MAX) {
             return;
         }
-        let Some(version) = self.begin() else { return };
+        let version = self.begin();
         self.key[0].store(refusal.key.0, Ordering::Relaxed);
         self.key[1].store(refusal.key.1, Ordering::Relaxed);
         self.until.store(refusal.until.nanos(), Ordering::Relaxed);
@@ -79,31 +77,21 @@ impl RefusalSlot {
         self.end(version);
     }
 
-    /// Forgets the refusal of a key for which room was made, or taken. The caller holds the lock of the key's shard.
+    /// Forgets the refusal of a key for which room was made, or taken. The caller holds the lock of the shard.
     #[inline]
     pub(super) fn forget(&self, key: Fingerprint) {
         if self.key[0].load(Ordering::Relaxed) == key.0 {
-            self.forget_this();
-        }
-    }
-
-    /// If somebody else is writing, it is of a key of another shard, whose refusal then stands in this one's place.
-    #[cold]
-    fn forget_this(&self) {
-        if let Some(version) = self.begin() {
+            let version = self.begin();
             self.until.store(0, Ordering::Relaxed);
             self.end(version);
         }
     }
 
-    fn begin(&self) -> Option<u64> {
+    fn begin(&self) -> u64 {
         let version = self.version.load(Ordering::Relaxed);
-        if !version.is_multiple_of(2) {
-            return None;
-        }
-        let taken = self.version.compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed);
+        self.version.store(version + 1, Ordering::Relaxed);
         fence(Ordering::Release);
-        taken.ok()
+        version
     }
 
     fn end(&self, version: u64) {
@@ -200,24 +188,6 @@ mod loom_tests {
             };
             writer.join().unwrap();
             assert!(slot.recall(Fingerprint(7, 7), LimitSet::from_bits(1), 1, Tick::from_nanos(1)).is_none());
-        });
-    }
-
-    /// Two keys of different shards share the slot, so their writers hold different locks.
-    #[test]
-    fn loom_a_forgotten_refusal_stays_forgotten_while_another_key_takes_the_slot() {
-        loom::model(|| {
-            let slot = Arc::new(RefusalSlot::default());
-            slot.remember(&refusal(1));
-            let other = {
-                let slot = Arc::clone(&slot);
-                thread::spawn(move || slot.remember(&Refusal { key: Fingerprint(8, 8), ..refusal(2) }))
-            };
-            let (key, set) = (Fingerprint(7, 7), LimitSet::from_bits(1));
-            slot.forget(key);
-            assert!(slot.recall(key, set, 1, Tick::from_nanos(1)).is_none());
-            other.join().unwrap();
-            assert!(slot.recall(key, set, 1, Tick::from_nanos(1)).is_none());
         });
     }
 }
