@@ -100,11 +100,16 @@ impl<S: Store> Call<S> {
     }
 
     /// Notes what is known so far, for the case that the call is cut: reported usage, or counted output.
+    pub const fn note(&mut self, usage: Usage) {
+        self.open.progress = usage;
+    }
+
+    /// [`Call::note`], of a call that goes on.
     ///
     /// From four fifths of what is held for output, more is held. Nothing waits for that: where a limit has no room for
     /// more, the call goes on, and what it uses beyond its hold is debt.
     pub fn progress(&mut self, usage: Usage) {
-        self.open.progress = usage;
+        self.note(usage);
         let output = usage.total_output();
         if output > Tokens::ZERO && output.get() * 5 >= self.open.covered.get() * 4 {
             self.top_up(output);
