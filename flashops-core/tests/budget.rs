@@ -5,14 +5,16 @@
 use std::future::{Ready, pending, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use flashops_core::budget::{BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 use flashops_core::caller::Caller;
 use flashops_core::clock::{ManualClock, Moment};
 use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::key::{Key, Scope, Scopes};
-use flashops_core::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel, Window};
+use flashops_core::limit::{
+    Denied, Limit, LimitSet, Mode, OnExhausted, Policy, Resource, Switches, UnknownModel, Window,
+};
 use flashops_core::price::PriceBook;
 use flashops_core::record::{Ending, Event, Recorder};
 use flashops_core::store::{
@@ -312,4 +314,32 @@ fn a_hold_by_hand_voids_before_it_is_dispatched_and_charges_its_checkpoint_after
     assert_eq!(stand(), [(85, 0), (2, 0)]);
     drop(reserve().void());
     assert_eq!(stand(), [(85, 0), (2, 0)]);
+}
+
+#[test]
+fn a_stream_that_may_be_cut_goes_on_within_its_hold_and_beyond_it_only_with_room() {
+    let mut switches = Switches::default();
+    switches.on_exhausted = OnExhausted::Cut;
+    let policy = Policy::new(vec![limit("tokens", Scope::User, Resource::Tokens, 1_000)]).unwrap();
+    let budget = Budget::in_memory(policy.with_switches(switches), ManualClock::new());
+    let estimate = Estimate::new(InputBound::bytes(100), OutputCap::new(Tokens::saturating(100)));
+    let mut call = budget.begin_now(CallRequest { estimate, ..request(&budget, "gpt-4o") }).unwrap().unwrap();
+    call.dispatched();
+    let caller = Caller::new("ann", "acme");
+    let all = budget.policy().select(|_| true);
+    let others = |tokens| {
+        let hold = Amounts { output: Tokens::saturating(tokens), ..Amounts::ZERO };
+        budget.try_reserve(&caller.scopes(), all, hold, Amounts::ZERO).unwrap()
+    };
+    let mut may_go_on = |output| {
+        call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(output)));
+        call.poll_room(&mut Context::from_waker(Waker::noop()))
+    };
+    let rest = others(800);
+    assert_eq!([79, 80, 100].map(&mut may_go_on), [Poll::Ready(true); 3], "it is within its hold");
+    assert_eq!(may_go_on(101), Poll::Ready(false));
+    drop(rest);
+    assert_eq!(may_go_on(101), Poll::Ready(true), "there is room again");
+    let _rest = others(500);
+    assert_eq!(may_go_on(5_000), Poll::Ready(false), "it holds some, and not as much as it used");
 }

@@ -1,12 +1,13 @@
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
 use crate::estimate::Estimate;
-use crate::limit::MissingUsage;
+use crate::limit::{MissingUsage, OnExhausted};
 use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
-use crate::store::{Crossings, Extend, Outcome, Settle, Settled, Standings, Store};
+use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Settled, Standings, Store};
 use crate::units::{Amounts, Cost, Tokens};
 use crate::usage::{Quality, Usage};
 
@@ -16,14 +17,12 @@ use crate::usage::{Quality, Usage};
 /// and after it charges the larger of the input estimate and what [`Call::progress`] noted. Nothing here awaits or
 /// blocks.
 #[must_use = "a call that is dropped gives back what it holds"]
-#[derive(Debug)]
 pub struct Call<S: Store> {
     open: Box<Open<S>>,
 }
 
 /// All that a call carries from its beginning to its end, in one place that does not move: the guard goes from the layer
 /// through futures into the body of the response.
-#[derive(Debug)]
 pub(super) struct Open<S: Store> {
     pub(super) budget: Budget<S>,
     pub(super) info: CallInfo,
@@ -32,8 +31,12 @@ pub(super) struct Open<S: Store> {
     pub(super) standings: Standings,
     state: State,
     progress: Usage,
-    /// The output that is held for, if every top-up was granted.
+    /// The output that is held for; where streams go on whatever the answer, if every top-up was granted.
     covered: Tokens,
+    /// The top-up that the store has not answered yet, with the output that is held for if it grants it.
+    asked: Option<(S::Extend, Tokens)>,
+    /// The last top-up was refused.
+    refused: bool,
 }
 
 /// What dropping a call does.
@@ -58,12 +61,28 @@ impl<S: Store> Open<S> {
             state: State::Made,
             progress: Usage::absent(),
             covered: estimate.output,
+            asked: None,
+            refused: false,
         })
     }
 
     /// What so many tokens can cost at most.
     pub(super) fn most(&self, input: Tokens, output: Tokens) -> Cost {
         self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output))
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((answer, covered)) = &mut self.asked else { return Poll::Ready(()) };
+        match ready!(Pin::new(answer).poll(cx)) {
+            Ok(Extended::Held) => (self.covered, self.refused) = (*covered, false),
+            Ok(Extended::Denied(_) | Extended::NotHeld) | Err(_) => self.refused = true,
+        }
+        self.asked = None;
+        Poll::Ready(())
+    }
+
+    fn cuts(&self) -> bool {
+        self.budget.policy().switches().on_exhausted == OnExhausted::Cut
     }
 
     pub(super) fn settle(&self, used: Amounts) -> S::Settle {
@@ -107,11 +126,38 @@ impl<S: Store> Call<S> {
     /// [`Call::note`], of a call that goes on.
     ///
     /// From four fifths of what is held for output, more is held. Nothing waits for that: where a limit has no room for
-    /// more, the call goes on, and what it uses beyond its hold is debt.
+    /// more, the call goes on, and what it uses beyond its hold is debt. Where the policy says
+    /// [`OnExhausted::Cut`](crate::limit::OnExhausted::Cut), [`Call::poll_room`] has the answer.
     pub fn progress(&mut self, usage: Usage) {
         self.note(usage);
-        let output = usage.total_output();
-        if output > Tokens::ZERO && output.get() * 5 >= self.open.covered.get() * 4 {
+        let (output, open) = (usage.total_output(), &*self.open);
+        let near_the_end = output > Tokens::ZERO && output.get() * 5 >= open.covered.get() * 4;
+        // After a refusal it asks again only when all that is held is used.
+        if near_the_end && open.asked.is_none() && (!open.refused || output > open.covered) {
+            self.top_up(output);
+        }
+    }
+
+    /// Whether a stream may go on, as far as [`Call::progress`] has noted it.
+    ///
+    /// It may as long as the output is within what is held, or always where the policy says
+    /// [`OnExhausted::Continue`](crate::limit::OnExhausted::Continue). Beyond that the answer of the store decides, and
+    /// is waited for: `false` means that no limit had room for more, or that the store could not say.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.open.cuts() {
+            return Poll::Ready(true);
+        }
+        loop {
+            let answered = self.open.poll_answer(cx);
+            let output = self.open.progress.total_output();
+            if output <= self.open.covered {
+                return Poll::Ready(true);
+            }
+            ready!(answered);
+            if self.open.refused {
+                return Poll::Ready(false);
+            }
+            // More came while the store granted less.
             self.top_up(output);
         }
     }
@@ -122,13 +168,17 @@ impl<S: Store> Call<S> {
         let step = (open.estimate.output.get() / 4).max(MIN_TOP_UP);
         let covered = open.covered.max(output).saturating_add(Tokens::saturating(step));
         let more = Tokens::saturating(covered.get() - open.covered.get());
-        open.covered = covered;
         let input = open.estimate.input;
         let more = Amounts { output: more, cost: open.most(Tokens::ZERO, more), ..Amounts::ZERO };
         let checkpoint = Amounts { requests: 1, input, output, cost: open.most(input, output) };
         let age = open.budget.store().now().tick.since(open.info.started.tick);
         let lifetime = open.budget.policy().switches().max_lifetime.saturating_sub(age);
-        drop(open.budget.store().extend(&Extend { id: open.info.id, more, checkpoint, lifetime }));
+        let answer = open.budget.store().extend(&Extend { id: open.info.id, more, checkpoint, lifetime });
+        if open.cuts() {
+            open.asked = Some((answer, covered));
+        } else {
+            open.covered = covered;
+        }
     }
 
     /// Ends the call with what its provider reported, or with what is known.
@@ -202,6 +252,15 @@ impl<S: Store> Call<S> {
         self.open.state = State::Settled;
         drop(self.open.settle(Amounts::ZERO));
         self.open.budget.recorder().record(&Event::Voided { call: &self.open.info });
+    }
+}
+
+impl<S: Store> fmt::Debug for Call<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Open { info, estimate, state, progress, .. } = &*self.open;
+        let mut call = f.debug_struct("Call");
+        call.field("info", info).field("estimate", estimate).field("state", state).field("progress", progress);
+        call.finish_non_exhaustive()
     }
 }
 

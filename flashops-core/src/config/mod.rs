@@ -82,7 +82,7 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `on_expiry` | `"checkpoint"`, `"full"`, `"release"` | `"checkpoint"` |
-//! | `on_exhausted` | `"continue"` | `"continue"` |
+//! | `on_exhausted` | a stream beyond its hold, without room: `"continue"`, `"cut"` | `"continue"` |
 //! | `unknown_model` | `"deny"`, `"tokens-only"` | `"deny"` where a cost limit applies, else `"tokens-only"` |
 //! | `carry_debt` | `"full"`, `"none"`, or the most that is carried, in the unit of each limit | `"full"` |
 //! | `missing_usage` | `"charge-estimate"`, `"charge-reservation"` | `"charge-estimate"` |

@@ -29,7 +29,7 @@ mod routes;
 
 pub use denied::{Denied, Retry};
 pub use limit::{Algorithm, Limit, LimitError, Mode, Resource, Threshold, Window};
-pub use policy::{LimitIndex, LimitSet, MissingUsage, OnExpiry, Policy, Switches, UnknownModel};
+pub use policy::{LimitIndex, LimitSet, MissingUsage, OnExhausted, OnExpiry, Policy, Switches, UnknownModel};
 pub use routes::{RouteError, RoutePatterns};
 
 pub use crate::window::CarryDebt;

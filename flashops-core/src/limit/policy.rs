@@ -85,6 +85,16 @@ pub enum UnknownModel {
     TokensOnly,
 }
 
+/// What happens to a stream whose counted output goes beyond what is held, when no limit has room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// It goes on, and what it uses beyond is debt.
+    #[default]
+    Continue,
+    /// It waits for the answer, and ends in its own wire format.
+    Cut,
+}
+
 /// What a complete, successful answer without usage is charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingUsage {
@@ -108,6 +118,8 @@ pub struct Switches {
     pub carry_debt: CarryDebt,
     /// What an answer without usage is charged.
     pub missing_usage: MissingUsage,
+    /// What happens to a stream that goes beyond its hold.
+    pub on_exhausted: OnExhausted,
     /// How long a hold may live.
     pub max_lifetime: Duration,
 }
@@ -119,6 +131,7 @@ impl Default for Switches {
             unknown_model: None,
             carry_debt: CarryDebt::default(),
             missing_usage: MissingUsage::default(),
+            on_exhausted: OnExhausted::default(),
             max_lifetime: Duration::from_secs(3600),
         }
     }

@@ -175,6 +175,8 @@ pub enum Ending {
     Failed,
     /// The response broke off: the upstream failed, or the client left.
     Cut,
+    /// The layer ended the response: it went beyond what was held, and a limit had no room for more.
+    Exhausted,
 }
 
 impl Ending {
@@ -185,6 +187,7 @@ impl Ending {
             Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Cut => "cut",
+            Self::Exhausted => "exhausted",
         }
     }
 }
