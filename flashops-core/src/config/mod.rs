@@ -40,7 +40,7 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `key`, `key_file` or `key_env` | the API key, a file or an environment variable that holds it | one is required |
-//! | `user` | 1 to 128 bytes; counted by this name, whatever the organisation | required |
+//! | `user` | 1 to 128 bytes; a user of one organisation is another than its namesake in the next | required |
 //! | `org` | 1 to 128 bytes | required |
 //! | `admin` | whether it may see everybody's usage | `false` |
 //!

@@ -44,7 +44,7 @@ impl Tally {
     /// An empty tally that watches for a threshold and has at most `max_rows` rows, besides one for the rest of each
     /// organisation and one for the rest of all organisations.
     ///
-    /// A row takes about 500 bytes, and up to 200 for each minute of the last 24 hours in which it counted something.
+    /// A row takes about 600 bytes, and up to 200 for each minute of the last 24 hours in which it counted something.
     /// When there are more than 1,048,576 of these minutes, rows that count go on with whole hours for what is older
     /// than an hour.
     pub fn with_bounds(threshold: TokenThreshold, max_rows: usize) -> Self {

@@ -342,6 +342,31 @@ fn a_caller_sees_itself_and_not_its_namesake_elsewhere() {
 }
 
 #[test]
+fn a_row_has_the_keys_of_its_caller() {
+    let tally = Tally::with_bounds(TokenThreshold::default(), 4);
+    let long = "ü".repeat(200);
+    let callers =
+        [Caller::new("ann", "acme"), Caller::anonymous("192.0.2.7".parse().unwrap()), Caller::new(&long, &long)];
+    for caller in &callers {
+        settle(&tally, &call(caller.clone(), "m", "/r", at(0)), 1, at(0));
+        let own = tally.report(None, at(0), |row| row.belongs_to(caller));
+        let [user, org] = own.rows[0].key.keys().unwrap();
+        assert_eq!(
+            [user.fingerprint(), org.fingerprint()],
+            [caller.user_key(), caller.org_key()].map(|k| k.fingerprint())
+        );
+        if caller.user() != long {
+            assert_eq!([user, org], [caller.user_key(), caller.org_key()]);
+        }
+    }
+    let rest = call(Caller::new("bob", "initech"), "m", "/r", at(0));
+    for model in 0..9 {
+        settle(&tally, &CallInfo { model: model.to_string().into(), ..rest.clone() }, 1, at(0));
+    }
+    assert!(all(&tally).rows.iter().any(|row| row.key.is_rest() && row.key.keys().is_none()));
+}
+
+#[test]
 fn the_share_is_that_of_the_whole_organisation_in_the_window_of_the_threshold() {
     let tally = Tally::new();
     let ann = Caller::new("ann", "acme");
