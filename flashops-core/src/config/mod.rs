@@ -58,6 +58,7 @@
 //! | `zone` | the IANA time zone of a calendar window | `"UTC"` |
 //! | `anchor` | where a calendar window begins; see [`CalendarUnit`](crate::window::CalendarUnit) | its beginning |
 //! | `routes` | patterns; see [`RoutePatterns`](crate::limit::RoutePatterns) | every route of a model |
+//! | `calls_model` | whether it counts calls of models only, or all else only, on whatever route | both on its `routes`; without these, calls |
 //! | `mode` | `"enforce"`, `"warn"`, `"shadow"` | `"enforce"` |
 //! | `algorithm` | of a sliding window: `"ring"`, `"approximate"`, `"gcra"` | `"ring"` |
 //! | `share` | on a shared store: `"exact"`, `"leased"` | `"exact"` |
