@@ -7,7 +7,9 @@ use axum::body::{Body, to_bytes};
 use flashops::core::config::{Config, NoSources};
 use flashops_testkit::stub::StubProvider;
 use http::{HeaderMap, Method, Request, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use super::admin::AdminAllow;
@@ -15,12 +17,12 @@ use super::app::app;
 use super::provider::Providers;
 use super::settings::{DEFAULTS, Settings, Upstream};
 
-/// The gateway with the documented defaults, in front of providers at this address.
-fn gateway(base_url: &str) -> Router {
+/// The gateway with the documented defaults and more, in front of providers at this address.
+fn gateway(more: &str, base_url: &str) -> Router {
     let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
-        config: Config::from_toml(DEFAULTS, &NoSources).unwrap(),
+        config: Config::from_toml(&format!("{DEFAULTS}{more}"), &NoSources).unwrap(),
         openai: upstream(),
         anthropic: upstream(),
         admin: AdminAllow::loopback(),
@@ -32,6 +34,7 @@ fn gateway(base_url: &str) -> Router {
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
+    body: Value,
 }
 
 impl Answer {
@@ -47,14 +50,14 @@ async fn send(gateway: &Router, method: Method, path: &str) -> Answer {
     let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
     let response = gateway.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
-    to_bytes(body, usize::MAX).await.unwrap();
-    Answer { status: head.status, headers: head.headers }
+    let body = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
+    Answer { status: head.status, headers: head.headers, body }
 }
 
 #[tokio::test]
 async fn whatever_calls_no_model_is_counted_by_the_default_limit_and_by_no_other() {
     let stub = StubProvider::start().await.unwrap();
-    let gateway = gateway(&stub.base_url());
+    let gateway = gateway("", &stub.base_url());
     let others = [
         (Method::GET, "/"),
         (Method::GET, "/docs"),
@@ -95,4 +98,45 @@ async fn whatever_calls_no_model_is_counted_by_the_default_limit_and_by_no_other
     assert_eq!(send(&gateway, Method::GET, "/livez").await.status, StatusCode::OK);
     assert_eq!(send(&gateway, Method::POST, "/v1/messages").await.status, StatusCode::OK, "that is another limit");
     stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_is_a_502_in_the_dialect_of_the_route() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let problem = "[[route]]\npath = \"/v1/responses\"\ndialect = \"problem\"\n";
+    let [open_ai, anthropic] = ["/error/code", "/error/type"];
+    let routes = [
+        ("/v1/chat/completions", open_ai, "provider_unreachable", "/error/request_id"),
+        ("/v1/embeddings", open_ai, "provider_unreachable", "/error/request_id"),
+        ("/v1/messages", anthropic, "api_error", "/request_id"),
+        ("/v1/responses", "/code", "provider_unreachable", "/instance"),
+        ("/api/v1/ai/chat", open_ai, "provider_unreachable", "/error/request_id"),
+    ];
+    // One that hangs up after it got the request, and then none at all.
+    let hangs_up = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _some = socket.read(&mut [0; 64]).await.unwrap();
+        }
+    });
+    for (counted, tokens) in [(true, "more than none"), (false, "none")] {
+        let gateway = gateway(problem, &base_url);
+        for (path, member, expected, id) in routes {
+            let answer = send(&gateway, Method::POST, path).await;
+            let (body, text) = (&answer.body, |pointer| answer.body.pointer(pointer).and_then(Value::as_str));
+            assert_eq!((answer.status, text(member)), (StatusCode::BAD_GATEWAY, Some(expected)), "{path}: {body}");
+            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+            let own = answer.header("x-request-id");
+            assert!(own.len() == 32 && text(id).unwrap().ends_with(own), "{path}: {own} {body}");
+            assert_eq!(answer.header("request-id") == own, path == "/v1/messages", "{path}");
+        }
+        let usage = send(&gateway, Method::GET, "/api/v1/ai/usage").await.body;
+        assert_eq!(usage["totals"]["requests"] == routes.len(), counted, "{usage}");
+        assert_eq!(usage["totals"]["total_tokens"] != 0, counted, "{tokens}: {usage}");
+        hangs_up.abort();
+        while !hangs_up.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
