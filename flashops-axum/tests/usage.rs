@@ -318,6 +318,31 @@ async fn limits_that_nobody_can_tell_are_not_reported_as_none() {
 }
 
 #[tokio::test]
+async fn an_admin_sees_what_calls_hold_whose_callers_have_settled_nothing_yet() {
+    let desk = Desk::new();
+    let held = desk.budget.begin_now(desk.request(&ann(), "gpt-4o-mini")).unwrap().unwrap();
+    let (_, report) = desk.report(&Caller::admin("root", "ops"), "").await;
+    let holds = |report: &Value| -> Vec<Value> {
+        let holding = report["limits"].as_array().unwrap().iter().filter(|limit| limit["held"].as_u64() != Some(0));
+        holding.map(|limit| json!([limit["name"], limit["key"], limit["held"]])).collect()
+    };
+    let expected = [
+        json!(["purse", "acme", "0.000045"]),
+        json!(["purse", "ops", "0"]),
+        json!(["model", "gpt-4o-mini", 150]),
+        json!(["provider", "openai", 150]),
+        json!(["grant", "", 150]),
+    ];
+    assert_eq!(holds(&report), expected, "{report}");
+    let of_ann = report["limits"].as_array().unwrap().iter().find(|limit| limit["key"] == "ann").unwrap();
+    assert_eq!((&of_ann["used"], &of_ann["org"]), (&json!(1), &json!("acme")));
+    assert_eq!((&report["by"], &report["totals"]["requests"]), (&json!([]), &json!(0)), "nothing is counted yet");
+    drop(held);
+    let (_, report) = desk.report(&Caller::admin("root", "ops"), "").await;
+    assert!(holds(&report).iter().all(|hold| hold[0] == "purse" && hold[2] == "0"), "{report}");
+}
+
+#[tokio::test]
 async fn an_admin_sees_the_limits_of_those_who_used_nothing_in_the_window() {
     let desk = Desk::new();
     desk.call(&ann(), "gpt-4o-mini");

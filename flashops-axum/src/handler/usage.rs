@@ -13,7 +13,7 @@ use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
 use flashops_core::price::Model;
-use flashops_core::record::{Report, ReportRow, Tally, Totals};
+use flashops_core::record::{ReportRow, RowKey, Tally, Totals};
 use flashops_core::store::{Standing, Store, StoreError};
 use flashops_core::units::{Cost, MoneyUnit};
 use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject};
@@ -64,8 +64,8 @@ pub struct UsageQuery {
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
-/// of everyone who has one. There a limit of a user has an `org` too, since two organisations can have users of one
-/// name.
+/// of everyone who has one or whose first call is under way. There a limit of a user has an `org` too, since two
+/// organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
@@ -77,9 +77,9 @@ pub async fn usage<T: Store>(
     let now = report.budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
-    // Limits hold also for those who used nothing in this window.
-    let everybody = sees_all.then(|| report.tally.report(None, now, |_| true));
-    let limits = match report.limits(&caller, everybody.as_ref()).await {
+    // Limits hold also for those who used nothing in this window, or nothing yet.
+    let everybody = sees_all.then(|| report.tally.row_keys());
+    let limits = match report.limits(&caller, everybody.as_deref()).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
@@ -148,13 +148,13 @@ impl<'a> From<Key<'a>> for Holder<'a> {
 
 impl<T: Store> UsageReport<T> {
     /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, everybody: Option<&Report>) -> Result<Vec<Value>, StoreError> {
+    async fn limits(&self, caller: &Caller, everybody: Option<&[RowKey]>) -> Result<Vec<Value>, StoreError> {
         let own = caller.scopes().with(Key::global());
         let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
         for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
             (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
         }
-        for ReportRow { key: row, .. } in everybody.iter().flat_map(|report| &report.rows) {
+        for row in everybody.unwrap_or_default() {
             let Some([user, org]) = row.keys() else { continue };
             let known = self.budget.prices().model(row.model());
             let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));

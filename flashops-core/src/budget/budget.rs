@@ -252,6 +252,7 @@ impl<S: Store> Pending<S> {
     fn decide(self, answer: Result<Result<Reserved, Refused>, StoreError>) -> Result<Call<S>, BeginError> {
         match answer {
             Ok(Ok(reserved)) => {
+                self.budget.recorder().record(&Event::Reserved { call: &self.info });
                 self.tell_exceeded(&reserved.standings);
                 let Self { budget, info, estimate, price, hold, checkpoint } = self;
                 let reservation = Reservation::new(Arc::clone(budget.store()), info.id, hold, checkpoint);

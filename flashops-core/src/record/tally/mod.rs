@@ -45,10 +45,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! There is one row for each organisation, user, model and route that was seen. It has what was counted since the
-//! start, which is exact, and a bucket for each minute of the last [`Tally::MAX_WINDOW`] in which anything was counted,
-//! for windows. The time of a call is when it ended; that of a request which was refused or given back is when it was
-//! made.
+//! There is one row for each organisation, user, model and route that was seen, from the first reservation on. It has
+//! what was counted since the start, which is exact, and a bucket for each minute of the last [`Tally::MAX_WINDOW`] in
+//! which anything was counted, for windows. The time of a call is when it ended; that of a request which was refused or
+//! given back is when it was made.
 //!
 //! When the tokens that an organisation settled in the window of the [`TokenThreshold`] come up to it, the hook of
 //! [`Tally::on_threshold`] is called: once, whatever number of calls settle at that moment, and again only when usage

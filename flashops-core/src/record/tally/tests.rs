@@ -342,6 +342,30 @@ fn a_caller_sees_itself_and_not_its_namesake_elsewhere() {
 }
 
 #[test]
+fn a_caller_is_known_from_its_reservation_on_and_counted_only_when_it_ends() {
+    let tally = Tally::with_bounds(TokenThreshold::default(), 4);
+    let ann = call(Caller::new("ann", "acme"), "m", "/r", at(0));
+    tally.record(&Event::Reserved { call: &ann });
+    tally.record(&Event::Reserved { call: &ann });
+    let users = |tally: &Tally| -> Vec<String> {
+        let mut users: Vec<String> = tally.row_keys().iter().map(|key| key.user().to_owned()).collect();
+        users.sort();
+        users
+    };
+    assert_eq!(users(&tally), ["ann"]);
+    let report = all(&tally);
+    assert_eq!((report.rows.len(), report.totals), (0, Totals::default()));
+    settle(&tally, &ann, 7, at(0));
+    assert_eq!((all(&tally).rows.len(), all(&tally).totals.requests), (1, 1));
+    for user in 0..100 {
+        let other = call(Caller::new(&user.to_string(), &user.to_string()), "m", "/r", at(0));
+        tally.record(&Event::Reserved { call: &other });
+    }
+    assert!(users(&tally).len() <= 4 + 1, "{:?}", users(&tally));
+    assert_eq!(all(&tally).totals.requests, 1);
+}
+
+#[test]
 fn a_row_has_the_keys_of_its_caller() {
     let tally = Tally::with_bounds(TokenThreshold::default(), 4);
     let long = "ü".repeat(200);
