@@ -125,7 +125,7 @@ impl<T: Store> Metering<T> {
                 (reported, meter.counted_within(estimate.output), meter.ended() || complete && needs_no_end)
             }
         };
-        call.progress(Usage::estimated(Tokens::ZERO, counted));
+        call.note(Usage::estimated(Tokens::ZERO, counted));
         call.settle(&reported, if whole { self.ending } else { Ending::Cut });
     }
 }
