@@ -6,6 +6,7 @@
 //!
 //! let ann = Caller::new("ann", "acme");
 //! assert_eq!(ann.scopes().key(Scope::Org).unwrap().text(), "acme");
+//! assert_eq!(ann.scopes().key(Scope::User).unwrap().text(), "4/acme/ann");
 //!
 //! let stranger = Caller::anonymous("2001:db8::7".parse()?);
 //! assert!(stranger.is_anonymous());
@@ -13,7 +14,8 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 //!
-//! A caller is cheap to clone, and its keys are hashed once, when it is made.
+//! A caller is cheap to clone, and its keys are hashed once, when it is made. The key of a user has its organisation in
+//! it, so that users of one name in two organisations are two.
 //!
 //! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold
 //! for it too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no
@@ -41,7 +43,9 @@ pub struct Caller {
 }
 
 struct Identity {
+    /// Its text ends with the name.
     user: Name,
+    user_length: usize,
     org: Name,
     admin: bool,
     anonymous: bool,
@@ -57,6 +61,11 @@ struct Name {
 impl Name {
     fn new(scope: Scope, text: &str) -> Self {
         Self { text: text.into(), scope, fingerprint: Key::new(scope, text).fingerprint() }
+    }
+
+    /// A user of an organisation, whose length tells where it ends, whatever is in it. No address looks like this.
+    fn of_user(user: &str, org: &str) -> Self {
+        Self::new(Scope::User, &format!("{}/{org}/{user}", org.len()))
     }
 
     fn key(&self) -> Key<'_> {
@@ -94,25 +103,26 @@ impl Network {
 impl Caller {
     /// A known user of an organisation.
     pub fn new(user: &str, org: &str) -> Self {
-        Self::with(user, org, false, false)
+        Self::with(Name::of_user(user, org), user, org, false, false)
     }
 
     /// A known user who may see everything.
     pub fn admin(user: &str, org: &str) -> Self {
-        Self::with(user, org, true, false)
+        Self::with(Name::of_user(user, org), user, org, true, false)
     }
 
     /// Somebody without credentials, known by its address only.
     pub fn anonymous(ip: IpAddr) -> Self {
         let network = Network::of(ip);
-        let mut caller = Self::with(&network.text, &network.text, false, true);
+        let user = Name::new(Scope::User, &network.text);
+        let mut caller = Self::with(user, &network.text, &network.text, false, true);
         caller.ip = Some(Arc::new(network));
         caller
     }
 
-    fn with(user: &str, org: &str, admin: bool, anonymous: bool) -> Self {
-        let identity =
-            Identity { user: Name::new(Scope::User, user), org: Name::new(Scope::Org, org), admin, anonymous };
+    fn with(key: Name, user: &str, org: &str, admin: bool, anonymous: bool) -> Self {
+        let org = Name::new(Scope::Org, org);
+        let identity = Identity { user: key, user_length: user.len(), org, admin, anonymous };
         Self { identity: Arc::new(identity), ip: None }
     }
 
@@ -125,7 +135,8 @@ impl Caller {
 
     /// The user; for an anonymous caller its network.
     pub fn user(&self) -> &str {
-        &self.identity.user.text
+        let Identity { user, user_length, .. } = &*self.identity;
+        &user.text[user.text.len() - user_length..]
     }
 
     /// The organisation; for an anonymous caller its network.
@@ -148,9 +159,17 @@ impl Caller {
         self.identity.anonymous
     }
 
+    pub(crate) fn user_key(&self) -> Key<'_> {
+        self.identity.user.key()
+    }
+
+    pub(crate) fn org_key(&self) -> Key<'_> {
+        self.identity.org.key()
+    }
+
     /// Its keys: user, organisation, and address if known.
     pub fn scopes(&self) -> Scopes<'_> {
-        let scopes = Scopes::new().with(self.identity.user.key()).with(self.identity.org.key());
+        let scopes = Scopes::new().with(self.user_key()).with(self.org_key());
         match &self.ip {
             Some(ip) => scopes.with(ip.key()),
             None => scopes,
@@ -167,7 +186,42 @@ impl fmt::Debug for Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn user_key(caller: &Caller) -> (String, Fingerprint) {
+        let scopes = caller.scopes();
+        let key = scopes.key(Scope::User).unwrap();
+        (key.text().to_owned(), key.fingerprint())
+    }
+
+    #[test]
+    fn users_of_one_name_in_two_organisations_are_two() {
+        let [here, there] = ["acme", "initech"].map(|org| Caller::new("ann", org));
+        assert_eq!((here.user(), there.user()), ("ann", "ann"));
+        let (here, there) = (user_key(&here), user_key(&there));
+        assert_ne!(here.0, there.0, "a store that several processes share hashes the text");
+        assert_ne!(here.1, there.1, "the store in memory finds accounts by the fingerprint");
+        assert_eq!(here, user_key(&Caller::admin("ann", "acme")), "rights are no other account");
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_users_share_a_key_whatever_their_names(names in proptest::collection::vec("[/:0-2a.é]{0,4}", 12)) {
+            let mut seen = HashMap::new();
+            for (user, org) in names.iter().flat_map(|user| names.iter().map(move |org| (user, org))) {
+                let caller = Caller::new(user, org);
+                prop_assert_eq!((caller.user(), caller.org()), (&**user, &**org));
+                let (text, fingerprint) = user_key(&caller);
+                prop_assert_eq!(fingerprint, Key::new(Scope::User, &text).fingerprint());
+                prop_assert!(text.strip_suffix("/64").unwrap_or(&text).parse::<IpAddr>().is_err(), "{}", text);
+                prop_assert_eq!(*seen.entry(text).or_insert((user, org)), (user, org));
+            }
+        }
+    }
 
     #[test]
     fn all_addresses_of_one_network_are_one_anonymous_caller() {

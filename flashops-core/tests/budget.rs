@@ -32,6 +32,7 @@ impl Recorder for Notes {
     fn record(&self, event: &Event<'_>) {
         let note = match event {
             Event::Denied { denied, policy, .. } => format!("denied by {}", policy.limit(denied.limit).name()),
+            Event::Reserved { .. } => "reserved".to_owned(),
             Event::Voided { .. } => "voided".to_owned(),
             Event::Settled(settled) => format!("{} with {}", settled.ending.name(), settled.usage.total()),
             Event::Threshold { crossing, policy, .. } => {
@@ -126,9 +127,9 @@ fn every_limit_that_only_warns_is_told_of_when_it_is_exceeded() {
         limit("dark", Scope::Org, Resource::Tokens, 100).with_mode(Mode::Shadow),
     ]);
     let first = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
-    assert_eq!(notes.taken(), ["dark exceeded"]);
+    assert_eq!(notes.taken(), ["reserved", "dark exceeded"]);
     let second = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
-    assert_eq!(notes.taken(), ["soft exceeded", "dark exceeded"]);
+    assert_eq!(notes.taken(), ["reserved", "soft exceeded", "dark exceeded"]);
     assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_err());
     assert_eq!(notes.taken(), ["denied by hard"], "if an enforced limit refuses, none counts");
     drop((first, second));
@@ -140,14 +141,14 @@ fn a_call_that_is_dropped_before_any_output_failed_and_with_output_was_cut() {
     let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
     call.dispatched();
     drop(call);
-    assert_eq!(notes.taken(), ["failed with 100"]);
+    assert_eq!(notes.taken(), ["reserved", "failed with 100"]);
     let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
     call.dispatched();
     call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(7)));
     drop(call);
-    assert_eq!(notes.taken(), ["cut with 107"]);
+    assert_eq!(notes.taken(), ["reserved", "cut with 107"]);
     drop(budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap());
-    assert_eq!(notes.taken(), ["voided"]);
+    assert_eq!(notes.taken(), ["reserved", "voided"]);
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn thresholds_are_told_once_after_the_call_that_reached_them() {
         let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
         call.dispatched();
         call.settle(&usage, Ending::Complete);
-        assert_eq!(notes.taken(), expected);
+        assert_eq!(notes.taken()[1..], *expected);
     }
 }
 

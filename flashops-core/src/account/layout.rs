@@ -150,7 +150,7 @@ fn shape(limits: &[(LimitIndex, &Limit)], resolution: Duration) -> Shape {
         return cells(limits);
     }
     let largest = limits.iter().map(|(_, limit)| limit.amount()).max().unwrap_or(0);
-    let always_together = limits.windows(2).all(|pair| pair[0].1.routes() == pair[1].1.routes());
+    let always_together = limits.windows(2).all(|pair| pair[0].1.counts_the_same_as(pair[1].1));
     if always_together && largest > 0 && largest <= LARGEST_IN_LOG {
         let longest = limits.iter().map(|(_, limit)| length(limit, resolution)).max().unwrap_or_default();
         return Shape::Log(LogSpan::new(longest, largest));

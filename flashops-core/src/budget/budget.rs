@@ -236,6 +236,7 @@ impl<S: Store> Open<S> {
         match answer {
             Ok(Ok(reserved)) => {
                 self.standings = reserved.standings;
+                self.budget.recorder().record(&Event::Reserved { call: &self.info });
                 self.tell_exceeded();
                 Ok(Call::new(self))
             }

@@ -196,10 +196,10 @@ impl Policy {
         &self.switches
     }
 
-    /// The limits that count on a route. Those without routes count on it if it calls a model.
+    /// The limits that count a request on a route, which calls a model or not. Those that say neither routes nor
+    /// [which](Limit::with_calls_model) count it if it does.
     pub fn limits_on(&self, path: &str, calls_model: bool) -> LimitSet {
-        let counts = |limit: &Limit| limit.routes().map_or(calls_model, |routes| routes.contains(path));
-        self.select(counts)
+        self.select(|limit| limit.counts(path, calls_model))
     }
 
     /// The limits for which this holds.
