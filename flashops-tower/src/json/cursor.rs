@@ -234,9 +234,9 @@ impl<'a> Cursor<'a> {
 
 /// The offset of the first quote, backslash or control character from `at` on.
 ///
-/// Most strings are short keys and words, which end within a few steps of eight bytes. The text of prompts and answers is
-/// long, and there memchr finds the end, and a pass that compilers turn into vector instructions finds whether a control
-/// character comes before it.
+/// Most strings are short keys and words, which end within a few steps of eight bytes. The text of prompts and answers
+/// is long, and there memchr finds the end, and a pass that compilers turn into vector instructions finds whether a
+/// control character comes before it.
 fn plain_end(text: &[u8], mut at: usize) -> usize {
     for _ in 0..SHORT_STEPS {
         let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };

@@ -21,12 +21,12 @@
 //! | --- | --- |
 //! | chat completions | `finish_reason` `length` for each open choice, `[DONE]` |
 //! | responses | `response.incomplete` with the reason `max_output_tokens` |
-//! | messages | the open content block ends, `stop_reason` `max_tokens` with the output counted, `message_stop` |
+//! | messages | the open block ends, `stop_reason` `max_tokens` with the output counted, `message_stop` |
 //!
-//! Edge cases: an unfinished event above [`MAX_EVENT`] passes as it comes; if the stream is ended inside it, a blank line
-//! ends the event first. A choice or block that has ended is not ended again. What the first events did not say (an
-//! identity, a model) is left out. No usage is told that the provider did not report, except the output of messages,
-//! which the format asks for.
+//! Edge cases: an unfinished event above [`MAX_EVENT`] passes as it comes; if the stream is ended inside it, a blank
+//! line ends the event first. A choice or block that has ended is not ended again. What the first events did not say
+//! (an identity, a model) is left out. No usage is told that the provider did not report, except the output of
+//! messages, which the format asks for.
 //!
 //! What this module does not do: decide that a stream ends, or end a response that is no stream of events.
 

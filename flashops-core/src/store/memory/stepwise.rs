@@ -1,7 +1,7 @@
 //! A table of accounts that grows in small steps.
 //!
-//! A table that doubles at once stops everybody in its shard for as long as it takes to move all of its accounts. Here a
-//! full table is put aside, and every call that comes along moves a few of its accounts into a new one of twice the
+//! A table that doubles at once stops everybody in its shard for as long as it takes to move all of its accounts. Here
+//! a full table is put aside, and every call that comes along moves a few of its accounts into a new one of twice the
 //! size, or whichever one it looks for. So shards can be few and large, and the heads of all of them stay in the cache.
 
 use hashbrown::HashTable;
@@ -9,8 +9,8 @@ use hashbrown::HashTable;
 use crate::account::Account;
 use crate::key::Fingerprint;
 
-/// How many buckets of the table that is put aside one call looks at. The new table has room for twice as many accounts,
-/// so it is empty long before that one is full.
+/// How many buckets of the table that is put aside one call looks at. The new table has room for twice as many
+/// accounts, so it is empty long before that one is full.
 const BUCKETS_PER_STEP: usize = 8;
 
 /// Up to so many accounts are moved at once, which takes microseconds.

@@ -16,8 +16,8 @@ const CALLS_PER_SWEEP: u32 = 32;
 /// How many slots of a table one sweep passes, empty ones included.
 const SLOTS_PER_SWEEP: usize = 16;
 
-/// How many shards a table has at most: enough that threads seldom meet in one, and so few that their heads, 16 KiB, stay
-/// in the nearest cache.
+/// How many shards a table has at most: enough that threads seldom meet in one, and so few that their heads, 16 KiB,
+/// stay in the nearest cache.
 const MOST_SHARDS: usize = 256;
 
 /// A shard is meant for so many accounts; where fewer may live, there are fewer shards.
@@ -28,8 +28,8 @@ const ACCOUNTS_PER_SHARD: usize = 512;
 pub(super) struct Table {
     pub(super) layout: Layout,
     shards: Box<[Shard]>,
-    /// The last refusal of each shard, where any can be remembered. They are read without the lock, so they are not in the
-    /// line of the shard, which whoever takes the lock writes to.
+    /// The last refusal of each shard, where any can be remembered. They are read without the lock, so they are not in
+    /// the line of the shard, which whoever takes the lock writes to.
     refusals: Box<[RefusalSlot]>,
     /// Accounts in all shards, those that overflow callers share not counted.
     len: AtomicUsize,
