@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | `FLASHOPS_LISTEN` | the address to serve on | `127.0.0.1:8080` |
 //! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits | |
-//! | `RATE_LIMIT_PER_MINUTE` | requests in a minute on routes that call no model; only without `FLASHOPS_CONFIG` | 60 |
+//! | `RATE_LIMIT_PER_MINUTE` | requests in a minute that call no model; only without `FLASHOPS_CONFIG` | 60 |
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` | where to send Anthropic's format, and with which key | the stub |
 //! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
@@ -22,6 +22,8 @@ mod gateway {
     pub(crate) mod pages;
     pub(crate) mod provider;
     pub(crate) mod settings;
+    #[cfg(test)]
+    mod tests;
 }
 
 use std::error::Error;

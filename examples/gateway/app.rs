@@ -1,5 +1,7 @@
 //! The routes.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -9,12 +11,13 @@ use axum::routing::{get, post};
 use flashops::Controls;
 use flashops::axum::handler::{UsageReport, health, liveness, readiness, usage};
 use flashops::axum::peer::peer_addr;
-use flashops::core::clock::CoarseClock;
+use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::health::{Group, HealthRegistry};
 use flashops::core::store::MemoryStore;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
-use flashops::tower::reject::Dialect;
+use flashops::tower::reject::headers::X_REQUEST_ID;
+use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
@@ -22,7 +25,7 @@ use serde_json::Value;
 use super::admin::mark;
 use super::announce::Announce;
 use super::pages;
-use super::provider::Providers;
+use super::provider::{Providers, Unreachable};
 use super::settings::Settings;
 
 /// What the handlers of `/api/v1/ai` read again of a body that the token budget has read: its bound.
@@ -44,6 +47,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let recorder = (Announce, recorders);
     let controls = Controls::with_routes(&settings.config, CoarseClock::new(), recorder, routes_of_models());
+    let controls = Arc::new(controls);
     let registry = HealthRegistry::new();
     let of_models = HealthRegistry::new();
     for (registry, groups) in [(&registry, &[Group::Readiness]), (&of_models, &[Group::Readiness])] {
@@ -59,7 +63,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
         .merge(usage_route)
         .merge(health_routes(registry.clone()))
         .merge(Router::new().route("/api/v1/ai/health", get(health)).with_state(of_models))
-        .merge(model_routes(settings).with_state(providers))
+        .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .route("/", get(pages::front))
         .route("/docs", get(pages::docs))
         .fallback(pages::not_found)
@@ -88,7 +92,14 @@ fn routes_of_models() -> Vec<ModelRoute> {
     CHAT_ROUTES.iter().map(chat).chain(ModelRoute::standard()).collect()
 }
 
-fn model_routes(settings: &Settings) -> Router<Providers> {
+/// What the routes of models share.
+#[derive(Clone)]
+struct Models {
+    providers: Providers,
+    controls: Arc<Controls>,
+}
+
+fn model_routes(settings: &Settings) -> Router<Models> {
     let mut routes = Router::new()
         .route("/v1/chat/completions", post(openai))
         .route("/v1/responses", post(openai))
@@ -97,24 +108,27 @@ fn model_routes(settings: &Settings) -> Router<Providers> {
     for route in CHAT_ROUTES {
         let configured = settings.config.route(route).and_then(|route| route.default_model());
         let model = configured.unwrap_or(DEFAULT_MODEL).to_owned();
-        let handler = move |State(providers): State<Providers>, request: Request| chat(providers, request, model);
+        let handler = move |State(models): State<Models>, request: Request| chat(models, request, model);
         routes = routes.route(route, post(handler));
     }
     routes
 }
 
-async fn openai(State(providers): State<Providers>, request: Request) -> Response {
+async fn openai(State(models): State<Models>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    providers.openai(request, &path).await
+    let asker = Asker::of(&models, &request);
+    models.providers.openai(request, &path).await.unwrap_or_else(|error| asker.told(error))
 }
 
-async fn anthropic(State(providers): State<Providers>, request: Request) -> Response {
+async fn anthropic(State(models): State<Models>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    providers.anthropic(request, &path).await
+    let asker = Asker::of(&models, &request);
+    models.providers.anthropic(request, &path).await.unwrap_or_else(|error| asker.told(error))
 }
 
 /// A chat completion whose model may be left out.
-async fn chat(providers: Providers, request: Request, model: String) -> Response {
+async fn chat(models: Models, request: Request, model: String) -> Response {
+    let asker = Asker::of(&models, &request);
     let (mut parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MOST_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let bytes = match serde_json::from_slice::<Value>(&bytes) {
@@ -125,5 +139,25 @@ async fn chat(providers: Providers, request: Request, model: String) -> Response
         _ => bytes,
     };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    providers.openai(Request::from_parts(parts, Body::from(bytes)), "/v1/chat/completions").await
+    let request = Request::from_parts(parts, Body::from(bytes));
+    models.providers.openai(request, "/v1/chat/completions").await.unwrap_or_else(|error| asker.told(error))
+}
+
+/// Whom an error is told to.
+struct Asker {
+    dialect: Dialect,
+    id: Option<HeaderValue>,
+}
+
+impl Asker {
+    fn of(models: &Models, request: &Request) -> Self {
+        let dialect = models.controls.dialect_of(request.uri().path(), request.headers());
+        Self { dialect, id: request.headers().get(X_REQUEST_ID).cloned() }
+    }
+
+    fn told(&self, error: Unreachable) -> Response {
+        let id = self.id.as_ref().and_then(RequestId::from_value);
+        // The time is for refusals that name an instant.
+        error.response(&RefusalContext::new(self.dialect, UnixSeconds::default()).with_request_id(id))
+    }
 }

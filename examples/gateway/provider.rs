@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use axum::response::IntoResponse;
 use flashops::core::health::Finding;
 use flashops::tower::budget::CallFailed;
-use flashops::tower::reject::NotDispatched;
+use flashops::tower::reject::{DefaultReject, NotDispatched, Refusal, RefusalContext, Reject};
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::json;
 
 use super::settings::{Settings, Upstream};
 
@@ -76,28 +74,47 @@ impl Providers {
     }
 
     /// Sends a request of one of OpenAI's formats.
-    pub(crate) async fn openai(&self, request: Request<Body>, path: &str) -> Response<Body> {
+    pub(crate) async fn openai(&self, request: Request<Body>, path: &str) -> Result<Response<Body>, Unreachable> {
         self.send(&self.openai, request, path).await
     }
 
     /// Sends a request of Anthropic's format.
-    pub(crate) async fn anthropic(&self, request: Request<Body>, path: &str) -> Response<Body> {
+    pub(crate) async fn anthropic(&self, request: Request<Body>, path: &str) -> Result<Response<Body>, Unreachable> {
         self.send(&self.anthropic, request, path).await
     }
 
-    async fn send(&self, target: &Target, mut request: Request<Body>, path: &str) -> Response<Body> {
+    async fn send(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+        path: &str,
+    ) -> Result<Response<Body>, Unreachable> {
         target.address(&mut request, path);
-        match self.client.request(request).await {
-            Ok(mut response) => {
-                self.reachable.store(true, Ordering::Relaxed);
-                drop_connection_headers(response.headers_mut());
-                response.map(Body::new)
-            }
-            Err(error) => {
-                self.reachable.store(false, Ordering::Relaxed);
-                unreachable_provider(error.is_connect())
-            }
+        let answered = self.client.request(request).await;
+        self.reachable.store(answered.is_ok(), Ordering::Relaxed);
+        let mut response = answered.map_err(|error| Unreachable { never_left: error.is_connect() })?;
+        drop_connection_headers(response.headers_mut());
+        Ok(response.map(Body::new))
+    }
+}
+
+/// A call that got no answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unreachable {
+    never_left: bool,
+}
+
+impl Unreachable {
+    /// What the client sees. A call that never left costs nothing; one that failed on its way is charged its input
+    /// estimate.
+    pub(crate) fn response(self, context: &RefusalContext<'_>) -> Response<Body> {
+        let mut response = DefaultReject::new().reject(&Refusal::ProviderUnreachable, context);
+        if self.never_left {
+            response.extensions_mut().insert(NotDispatched);
+        } else {
+            response.extensions_mut().insert(CallFailed);
         }
+        response.map(|body| Body::from(body.into_bytes()))
     }
 }
 
@@ -152,16 +169,4 @@ fn drop_connection_headers(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
         headers.remove(name);
     }
-}
-
-/// A call that never left costs nothing; one that failed on its way is charged its input estimate.
-fn unreachable_provider(never_left: bool) -> Response<Body> {
-    let error = json!({"message": "the provider cannot be reached", "type": "server_error", "param": null, "code": "provider_unreachable"});
-    let mut response = (StatusCode::BAD_GATEWAY, axum::Json(json!({ "error": error }))).into_response();
-    if never_left {
-        response.extensions_mut().insert(NotDispatched);
-    } else {
-        response.extensions_mut().insert(CallFailed);
-    }
-    response
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::admin::AdminAllow;
 
-const DEFAULTS: &str = include_str!("defaults.toml");
+pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// The line of the defaults that `RATE_LIMIT_PER_MINUTE` replaces.
 const DEFAULT_AMOUNT: &str = "amount = 60";

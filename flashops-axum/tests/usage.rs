@@ -184,12 +184,53 @@ async fn a_caller_sees_itself_and_an_admin_sees_everybody() {
     let (_, all) = desk.report(&Caller::admin("root", "ops"), "").await;
     assert_eq!(names(&all, "by", "user"), ["ann", "bob", "ann"]);
     assert_eq!(all["totals"]["requests"], 3);
-    let expected = ["ann", "bob", "root", "acme", "ops", "other", "gpt-4o", "gpt-4o-mini", "openai", ""];
+    let expected = ["ann", "ann", "bob", "root", "acme", "ops", "other", "gpt-4o", "gpt-4o-mini", "openai", ""];
     assert_eq!(names(&all, "limits", "key"), expected, "a model stands under its own name");
 
     let request = Request::get("/usage").extension(ann()).extension(SeesAll).body(Body::empty()).unwrap();
     let (_, by_network) = answer(desk.app(), request).await;
     assert_eq!(by_network["totals"]["requests"], 3);
+}
+
+#[tokio::test]
+async fn users_of_one_name_in_two_organisations_have_limits_of_their_own() {
+    let desk = Desk::new();
+    let (here, there) = (ann(), Caller::new("ann", "initech"));
+    desk.call(&here, "gpt-4o-mini");
+    desk.call(&here, "gpt-4o-mini");
+    desk.call(&there, "gpt-4o-mini");
+    desk.call(&Caller::anonymous("192.0.2.7".parse().unwrap()), "gpt-4o-mini");
+    let users = |report: &Value| -> Vec<Value> {
+        let of_users = report["limits"].as_array().unwrap().iter().filter(|limit| limit["scope"] == "user");
+        of_users.map(|limit| json!([limit["key"], limit["org"], limit["used"]])).collect()
+    };
+    let (_, own) = desk.report(&there, "").await;
+    assert_eq!(users(&own), [json!(["ann", null, 1])], "nobody else's requests count here");
+    let (_, all) = desk.report(&Caller::admin("root", "ops"), "").await;
+    assert_eq!(
+        users(&all),
+        [
+            json!(["192.0.2.7", "192.0.2.7", 1]),
+            json!(["ann", "acme", 2]),
+            json!(["ann", "initech", 1]),
+            json!(["root", "ops", 0]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn limits_of_a_name_that_is_cut_where_it_is_shown_stand_as_they_are() {
+    let desk = Desk::new();
+    let [one, other] = ["1", "2"].map(|end| Caller::new(&("u".repeat(200) + end), &("o".repeat(200) + end)));
+    desk.call(&one, "gpt-4o-mini");
+    desk.call(&other, "gpt-4o-mini");
+    let (_, all) = desk.report(&Caller::admin("root", "ops"), "").await;
+    let used = |scope| -> Vec<&Value> {
+        let limits = all["limits"].as_array().unwrap().iter().filter(|limit| limit["scope"] == scope);
+        limits.map(|limit| &limit["used"]).collect()
+    };
+    assert_eq!(used("user"), [0, 1, 1], "{all}");
+    assert_eq!(used("org"), ["0.00003195", "0.00003195", "0"], "{all}");
 }
 
 #[tokio::test]
@@ -274,6 +315,31 @@ async fn limits_that_nobody_can_tell_are_not_reported_as_none() {
     let request = Request::get("/usage").extension(ann()).body(Body::empty()).unwrap();
     let (status, problem) = answer(app, request).await;
     assert_eq!((status, &problem["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("limiter_unavailable")));
+}
+
+#[tokio::test]
+async fn an_admin_sees_what_calls_hold_whose_callers_have_settled_nothing_yet() {
+    let desk = Desk::new();
+    let held = desk.budget.begin_now(desk.request(&ann(), "gpt-4o-mini")).unwrap().unwrap();
+    let (_, report) = desk.report(&Caller::admin("root", "ops"), "").await;
+    let holds = |report: &Value| -> Vec<Value> {
+        let holding = report["limits"].as_array().unwrap().iter().filter(|limit| limit["held"].as_u64() != Some(0));
+        holding.map(|limit| json!([limit["name"], limit["key"], limit["held"]])).collect()
+    };
+    let expected = [
+        json!(["purse", "acme", "0.000045"]),
+        json!(["purse", "ops", "0"]),
+        json!(["model", "gpt-4o-mini", 150]),
+        json!(["provider", "openai", 150]),
+        json!(["grant", "", 150]),
+    ];
+    assert_eq!(holds(&report), expected, "{report}");
+    let of_ann = report["limits"].as_array().unwrap().iter().find(|limit| limit["key"] == "ann").unwrap();
+    assert_eq!((&of_ann["used"], &of_ann["org"]), (&json!(1), &json!("acme")));
+    assert_eq!((&report["by"], &report["totals"]["requests"]), (&json!([]), &json!(0)), "nothing is counted yet");
+    drop(held);
+    let (_, report) = desk.report(&Caller::admin("root", "ops"), "").await;
+    assert!(holds(&report).iter().all(|hold| hold[0] == "purse" && hold[2] == "0"), "{report}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //!
 //! let ann = Caller::new("ann", "acme");
 //! assert_eq!(ann.scopes().key(Scope::Org).unwrap().text(), "acme");
+//! assert_eq!(ann.scopes().key(Scope::User).unwrap().text(), "4/acme/ann");
 //!
 //! let stranger = Caller::anonymous("2001:db8::7".parse()?);
 //! assert!(stranger.is_anonymous());
@@ -14,7 +15,7 @@
 //! ```
 //!
 //! A caller is cheap to clone, and its keys are hashed once, when it is made; that of an address when it is first asked
-//! for.
+//! for. The key of a user has its organisation in it, so that users of one name in two organisations are two.
 //!
 //! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold
 //! for it too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no
@@ -118,8 +119,8 @@ impl Caller {
     }
 
     fn with(identity: Identity, standing: Standing) -> Self {
-        let user = Key::new(Scope::User, identity.user()).fingerprint();
-        let org = Key::new(Scope::Org, identity.org()).fingerprint();
+        let of = |scope| Key::new(scope, identity.key_text(scope)).fingerprint();
+        let (user, org) = (of(Scope::User), of(Scope::Org));
         Self { user, org, names: Names::of(identity), standing, address: None }
     }
 
@@ -160,6 +161,14 @@ impl Caller {
         matches!(self.standing, Standing::Anonymous)
     }
 
+    pub(crate) fn user_key(&self) -> Key<'_> {
+        Key::with_text_of(Scope::User, self.user, &self.names)
+    }
+
+    pub(crate) fn org_key(&self) -> Key<'_> {
+        Key::with_text_of(Scope::Org, self.org, &self.names)
+    }
+
     /// Its keys: user, organisation, and address if known.
     pub fn scopes(&self) -> Scopes<'_> {
         let mut scopes = Scopes::new();
@@ -171,10 +180,10 @@ impl Caller {
     #[inline]
     pub fn add_scopes<'a>(&'a self, wanted: ScopeSet, scopes: &mut Scopes<'a>) {
         if wanted.contains(Scope::User) {
-            scopes.push(Key::with_text_of(Scope::User, self.user, &self.names));
+            scopes.push(self.user_key());
         }
         if wanted.contains(Scope::Org) {
-            scopes.push(Key::with_text_of(Scope::Org, self.org, &self.names));
+            scopes.push(self.org_key());
         }
         if let (true, Some(address)) = (wanted.contains(Scope::Ip), &self.address) {
             scopes.push(address.network().key());
@@ -191,7 +200,42 @@ impl fmt::Debug for Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn user_key(caller: &Caller) -> (String, Fingerprint) {
+        let scopes = caller.scopes();
+        let key = scopes.key(Scope::User).unwrap();
+        (key.text().to_owned(), key.fingerprint())
+    }
+
+    #[test]
+    fn users_of_one_name_in_two_organisations_are_two() {
+        let [here, there] = ["acme", "initech"].map(|org| Caller::new("ann", org));
+        assert_eq!((here.user(), there.user()), ("ann", "ann"));
+        let (here, there) = (user_key(&here), user_key(&there));
+        assert_ne!(here.0, there.0, "a store that several processes share hashes the text");
+        assert_ne!(here.1, there.1, "the store in memory finds accounts by the fingerprint");
+        assert_eq!(here, user_key(&Caller::admin("ann", "acme")), "rights are no other account");
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_users_share_a_key_whatever_their_names(names in proptest::collection::vec("[/:0-2a.é]{0,4}", 12)) {
+            let mut seen = HashMap::new();
+            for (user, org) in names.iter().flat_map(|user| names.iter().map(move |org| (user, org))) {
+                let caller = Caller::new(user, org);
+                prop_assert_eq!((caller.user(), caller.org()), (&**user, &**org));
+                let (text, fingerprint) = user_key(&caller);
+                prop_assert_eq!(fingerprint, Key::new(Scope::User, &text).fingerprint());
+                prop_assert!(text.strip_suffix("/64").unwrap_or(&text).parse::<IpAddr>().is_err(), "{}", text);
+                prop_assert_eq!(*seen.entry(text).or_insert((user, org)), (user, org));
+            }
+        }
+    }
 
     #[test]
     fn all_addresses_of_one_network_are_one_anonymous_caller() {
@@ -222,7 +266,7 @@ mod tests {
         };
         let of = |scope, text: &str| (scope, text.to_owned());
         assert_eq!(texts(&[Scope::Org, Scope::Global]), [of(Scope::Org, "acme")]);
-        assert_eq!(texts(&[Scope::Ip, Scope::User]), [of(Scope::User, "ann"), of(Scope::Ip, "192.0.2.7")]);
+        assert_eq!(texts(&[Scope::Ip, Scope::User]), [of(Scope::User, "4/acme/ann"), of(Scope::Ip, "192.0.2.7")]);
         assert_eq!(texts(&Scope::ALL).len(), 3);
         assert_eq!(texts(&[]), []);
     }

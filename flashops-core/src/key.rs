@@ -30,7 +30,7 @@ use foldhash::quality::FoldHasher;
 /// One kind of thing that a limit counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// An authenticated user; for an anonymous caller, its IP address.
+    /// An authenticated user of one organisation; for an anonymous caller, its IP address.
     User,
     /// An organisation, also called tenant; for an anonymous caller, its IP address.
     Org,

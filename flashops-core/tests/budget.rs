@@ -5,14 +5,16 @@
 use std::future::{Ready, pending, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use flashops_core::budget::{BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 use flashops_core::caller::Caller;
 use flashops_core::clock::{ManualClock, Moment};
 use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::key::{Key, Scope, Scopes};
-use flashops_core::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel, Window};
+use flashops_core::limit::{
+    Denied, Limit, LimitSet, Mode, OnExhausted, Policy, Resource, Switches, UnknownModel, Window,
+};
 use flashops_core::price::PriceBook;
 use flashops_core::record::{Ending, Event, Recorder};
 use flashops_core::store::{
@@ -30,6 +32,7 @@ impl Recorder for Notes {
     fn record(&self, event: &Event<'_>) {
         let note = match event {
             Event::Denied { denied, policy, .. } => format!("denied by {}", policy.limit(denied.limit).name()),
+            Event::Reserved { .. } => "reserved".to_owned(),
             Event::Voided { .. } => "voided".to_owned(),
             Event::Settled(settled) => format!("{} with {}", settled.ending.name(), settled.usage.total()),
             Event::Threshold { crossing, policy, .. } => {
@@ -124,9 +127,9 @@ fn every_limit_that_only_warns_is_told_of_when_it_is_exceeded() {
         limit("dark", Scope::Org, Resource::Tokens, 100).with_mode(Mode::Shadow),
     ]);
     let first = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
-    assert_eq!(notes.taken(), ["dark exceeded"]);
+    assert_eq!(notes.taken(), ["reserved", "dark exceeded"]);
     let second = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
-    assert_eq!(notes.taken(), ["soft exceeded", "dark exceeded"]);
+    assert_eq!(notes.taken(), ["reserved", "soft exceeded", "dark exceeded"]);
     assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_err());
     assert_eq!(notes.taken(), ["denied by hard"], "if an enforced limit refuses, none counts");
     drop((first, second));
@@ -138,14 +141,14 @@ fn a_call_that_is_dropped_before_any_output_failed_and_with_output_was_cut() {
     let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
     call.dispatched();
     drop(call);
-    assert_eq!(notes.taken(), ["failed with 100"]);
+    assert_eq!(notes.taken(), ["reserved", "failed with 100"]);
     let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
     call.dispatched();
     call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(7)));
     drop(call);
-    assert_eq!(notes.taken(), ["cut with 107"]);
+    assert_eq!(notes.taken(), ["reserved", "cut with 107"]);
     drop(budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap());
-    assert_eq!(notes.taken(), ["voided"]);
+    assert_eq!(notes.taken(), ["reserved", "voided"]);
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn thresholds_are_told_once_after_the_call_that_reached_them() {
         let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
         call.dispatched();
         call.settle(&usage, Ending::Complete);
-        assert_eq!(notes.taken(), expected);
+        assert_eq!(notes.taken()[1..], *expected);
     }
 }
 
@@ -312,4 +315,32 @@ fn a_hold_by_hand_voids_before_it_is_dispatched_and_charges_its_checkpoint_after
     assert_eq!(stand(), [(85, 0), (2, 0)]);
     drop(reserve().void());
     assert_eq!(stand(), [(85, 0), (2, 0)]);
+}
+
+#[test]
+fn a_stream_that_may_be_cut_goes_on_within_its_hold_and_beyond_it_only_with_room() {
+    let mut switches = Switches::default();
+    switches.on_exhausted = OnExhausted::Cut;
+    let policy = Policy::new(vec![limit("tokens", Scope::User, Resource::Tokens, 1_000)]).unwrap();
+    let budget = Budget::in_memory(policy.with_switches(switches), ManualClock::new());
+    let estimate = Estimate::new(InputBound::bytes(100), OutputCap::new(Tokens::saturating(100)));
+    let mut call = budget.begin_now(CallRequest { estimate, ..request(&budget, "gpt-4o") }).unwrap().unwrap();
+    call.dispatched();
+    let caller = Caller::new("ann", "acme");
+    let all = budget.policy().select(|_| true);
+    let others = |tokens| {
+        let hold = Amounts { output: Tokens::saturating(tokens), ..Amounts::ZERO };
+        budget.try_reserve(&caller.scopes(), all, hold, Amounts::ZERO).unwrap()
+    };
+    let mut may_go_on = |output| {
+        call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(output)));
+        call.poll_room(&mut Context::from_waker(Waker::noop()))
+    };
+    let rest = others(800);
+    assert_eq!([79, 80, 100].map(&mut may_go_on), [Poll::Ready(true); 3], "it is within its hold");
+    assert_eq!(may_go_on(101), Poll::Ready(false));
+    drop(rest);
+    assert_eq!(may_go_on(101), Poll::Ready(true), "there is room again");
+    let _rest = others(500);
+    assert_eq!(may_go_on(5_000), Poll::Ready(false), "it holds some, and not as much as it used");
 }

@@ -95,7 +95,7 @@ impl WindowAudit {
         for index in self.policy.limits_on(&settled.call.route, true).iter() {
             let limit = self.policy.limit(index);
             let (Some(window), Some(key)) = (window(limit), key(limit.scope(), settled)) else { continue };
-            let log = logs.entry((index, key.to_owned())).or_default();
+            let log = logs.entry((index, key)).or_default();
             log.add(settled.ended.tick, used(limit.resource(), settled), window, limit.amount());
         }
     }
@@ -128,16 +128,17 @@ fn window(limit: &Limit) -> Option<Duration> {
     }
 }
 
-fn key<'a>(scope: Scope, settled: &SettledCall<'a>) -> Option<&'a str> {
+/// What tells the keys of a scope apart.
+fn key(scope: Scope, settled: &SettledCall<'_>) -> Option<String> {
     let call = settled.call;
     match scope {
-        Scope::User => Some(call.caller.user()),
-        Scope::Org => Some(call.caller.org()),
-        Scope::Ip => call.caller.ip(),
-        Scope::Route => Some(&call.route),
-        Scope::Model => Some(&call.model),
+        Scope::User => Some(format!("{:?}", (call.caller.org(), call.caller.user()))),
+        Scope::Org => Some(call.caller.org().to_owned()),
+        Scope::Ip => call.caller.ip().map(str::to_owned),
+        Scope::Route => Some(call.route.to_string()),
+        Scope::Model => Some(call.model.to_string()),
         Scope::Provider => None,
-        Scope::Global => Some(""),
+        Scope::Global => Some(String::new()),
     }
 }
 

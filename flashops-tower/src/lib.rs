@@ -7,20 +7,23 @@
 //! | [`inspect`] | what a request asks for: model, caps, stream; and the few changes that are made to it |
 //! | [`usage`] | what a response used, read while it passes |
 //! | [`identify`] | who is asking |
+//! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
 //! From the outside in: identification of your own, the rate limit, the token budget, your service. `Router::layer`
 //! of axum wraps what was added before it, so the outermost layer is added last; `tower::ServiceBuilder` is read from
 //! the top. The crate `flashops` stacks them for you.
 //!
-//! Nothing here needs a runtime. The layers work on any service of `http` requests whose bodies are made of
-//! [`Bytes`](bytes::Bytes), in front of a handler and around a client alike.
+//! Nothing here needs a runtime but what the feature `tokio` adds. The layers work on any service of `http` requests
+//! whose bodies are made of [`Bytes`](bytes::Bytes), in front of a handler and around a client alike.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod rate_limit;
 pub mod budget;
 pub mod inspect;
 pub mod usage;
+#[cfg(feature = "tokio")]
+pub mod drain;
 pub mod identify;
 pub mod reject;
 

@@ -165,6 +165,28 @@ async fn without_model_routes_limits_without_routes_count_everywhere() {
 }
 
 #[tokio::test]
+async fn a_limit_on_what_calls_no_model_counts_any_other_method_on_its_route_and_no_call() {
+    let others = limit("others", Scope::User, 2).with_calls_model(false).unwrap();
+    let (limiter, _) = limiter(vec![others, limit("calls", Scope::User, 9)]);
+    let service = hello(RateLimitLayer::new(limiter.clone(), ann()).with_model_routes(ModelRoute::standard()));
+    for _ in 0..5 {
+        let call = service.clone().oneshot(ask("/v1/chat/completions", full(String::new()))).await.unwrap();
+        assert_eq!(call.status(), StatusCode::OK);
+    }
+    assert_eq!(statuses(&service, &["/v1/chat/completions", "/v1/none", "/pets"]).await, [200, 200, 429]);
+    let standings = limiter.store().standings_now(&ann().0.scopes(), limiter.policy().select(|_| true));
+    assert_eq!(standings.iter().map(|one| one.used).collect::<Vec<_>>(), [2, 0]);
+}
+
+#[tokio::test]
+async fn without_model_routes_nothing_is_told_apart() {
+    let others = limit("others", Scope::User, 2).with_calls_model(false).unwrap();
+    let pets = limit("pets", Scope::Global, 9).with_routes(["/pets"]).unwrap();
+    let service = hello(ann_under(vec![others, pets]));
+    assert_eq!(statuses(&service, &["/v1/chat/completions", "/pets", "/pets"]).await, [200, 200, 429]);
+}
+
+#[tokio::test]
 async fn exempt_paths_are_neither_counted_nor_identified_however_they_are_spelled() {
     let nobody = ApiKeys::new(|_: &str| None);
     let (limiter, _) = limiter(vec![limit("rpm", Scope::User, 0)]);

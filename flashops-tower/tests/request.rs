@@ -5,6 +5,7 @@
 mod support;
 
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use flashops_core::caller::Caller;
 use flashops_core::clock::ManualClock;
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
+use flashops_core::price::PriceBook;
 use flashops_core::units::Tokens;
 use flashops_tower::budget::{ModelRoute, OUTPUT_CAP, OnOver, StoredContent, TokenBudgetLayer};
 use flashops_tower::inspect::WireFormat;
@@ -248,19 +250,46 @@ async fn the_hold_is_a_token_for_each_byte_and_the_cap_of_each_choice() {
     assert_eq!(held(&fixture, "/v1/embeddings", body.clone()).await, body.len() as u64);
 }
 
+/// A request with one image, and how much of it is text.
+fn image(model: &str) -> (String, u64) {
+    let url = "data:image/png;base64,AAAA";
+    let part = format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#);
+    let body = format!(r#"{{"model":"{model}","max_tokens":0,"messages":[{{"role":"user","content":[{part}]}}]}}"#);
+    let text = (body.len() - url.len()) as u64;
+    (body, text)
+}
+
 #[tokio::test]
 async fn an_image_is_held_for_at_what_its_model_can_make_of_it() {
-    let url = "data:image/png;base64,AAAA";
-    let image = |model: &str| {
-        let part = format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#);
-        format!(r#"{{"model":"{model}","max_tokens":0,"messages":[{{"role":"user","content":[{part}]}}]}}"#)
+    for (model, most) in [
+        // Eight tiles of 5,667 tokens and a base of 2,833.
+        ("gpt-4o-mini", 48_169),
+        ("gpt-4o", 85 + 8 * 170),
+        // Patches, at most so many, of 1.2 tokens each; less of the small models.
+        ("gpt-6-sol", 30_000 * 12 / 10),
+        ("gpt-5.5", 10_000 * 12 / 10),
+        ("gpt-5.4-nano", 1_536 * 246 / 100),
+        ("claude-opus-5", 4_784),
+        ("nobody-knows-it", 48_169),
+    ] {
+        let (body, text) = image(model);
+        assert!(held(&Fixture::new(1), CHAT, body).await >= text + most, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn a_price_file_says_what_an_image_of_its_model_can_be() {
+    let house = |name: &str, more: &str| {
+        let head = format!("[[model]]\nname = \"{name}\"\nprovider = \"us\"\nsource = \"s\"\nas_of = \"2026-11-20\"");
+        format!("{head}\n{more}\n[[model.price]]\nflat = \"1\"\n")
     };
-    // Eight tiles of 5,667 tokens and a base of 2,833.
-    for (model, most) in [("gpt-4o-mini", 48_169), ("nobody-knows-it", 48_169), ("gpt-4o", 1_445)] {
+    let book = [house("own", "max_media_tokens = 700"), house("none", "max_media_tokens = 0"), house("silent", "")];
+    let book = PriceBook::from_toml(&book.concat()).unwrap();
+    for (model, most) in [("own", 700), ("none", 0), ("silent", 8_192)] {
         let fixture = Fixture::new(1);
-        let body = image(model);
-        let text = (body.len() - url.len()) as u64;
-        assert!(held(&fixture, CHAT, body).await >= text + most, "{model}");
+        let budget = Budget::new(Arc::clone(fixture.budget.store()), Arc::new(book.clone()), ());
+        let (body, text) = image(model);
+        assert_eq!(held(&Fixture { budget, ..fixture }, CHAT, body).await, text + most, "{model}");
     }
 }
 

@@ -36,6 +36,11 @@ user = "ann"
 org = "acme"
 
 [[caller]]
+key = "sk-namesake"
+user = "ann"
+org = "initech"
+
+[[caller]]
 key = "sk-root"
 user = "root"
 org = "ops"
@@ -231,6 +236,27 @@ fn other_routes_are_counted_by_the_limits_that_name_them_whatever_they_answer() 
     assert_eq!(desk.send(get("/pets")).status, 429);
     desk.clock.advance(Duration::from_millis(1));
     assert_eq!(desk.send(get("/pets")).status, 404);
+}
+
+#[test]
+fn a_namesake_in_another_organisation_neither_uses_up_nor_sees_what_a_user_has() {
+    let desk = Desk::new(
+        r#"
+        [[limit]]
+        name = "rpm"
+        scope = "user"
+        resource = "requests"
+        amount = 1
+        window = "1m"
+        routes = ["/**"]
+        "#,
+    );
+    let by_namesake = |request| with_header(request, "x-api-key", "sk-namesake");
+    assert_eq!(desk.send(get("/pets")).status, 404);
+    assert_eq!(desk.send(ask(CHAT)).status, 429);
+    let other = desk.send(by_namesake(ask(CHAT)));
+    assert_eq!((other.status, desk.used()), (200, vec![1]));
+    assert_eq!(desk.send(by_namesake(get("/pets"))).status, 429);
 }
 
 const NONE_ANYWHERE: &str = r#"

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
 use flashops_core::price::Model;
-use flashops_core::record::{Report, ReportRow, Tally, Totals};
+use flashops_core::record::{ReportRow, RowKey, Tally, Totals};
 use flashops_core::store::{Standing, Store, StoreError};
 use flashops_core::units::{Cost, MoneyUnit};
 use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject};
@@ -64,7 +64,8 @@ pub struct UsageQuery {
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
-/// of everyone who has one.
+/// of everyone who has one or whose first call is under way. There a limit of a user has an `org` too, since two
+/// organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
@@ -76,9 +77,9 @@ pub async fn usage<T: Store>(
     let now = report.budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
-    // Limits hold also for those who used nothing in this window.
-    let everybody = sees_all.then(|| report.tally.report(None, now, |_| true));
-    let limits = match report.limits(&caller, everybody.as_ref()).await {
+    // Limits hold also for those who used nothing in this window, or nothing yet.
+    let everybody = sees_all.then(|| report.tally.row_keys());
+    let limits = match report.limits(&caller, everybody.as_deref()).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
@@ -131,37 +132,55 @@ fn unavailable(error: &StoreError, now: UnixSeconds) -> Response {
     response.map(|body| Body::from(body.into_bytes()))
 }
 
+/// Whose limits are shown.
+struct Holder<'a> {
+    key: Key<'a>,
+    name: &'a str,
+    /// Of a user, for those who see several organisations.
+    org: Option<&'a str>,
+}
+
+impl<'a> From<Key<'a>> for Holder<'a> {
+    fn from(key: Key<'a>) -> Self {
+        Self { key, name: key.text(), org: None }
+    }
+}
+
 impl<T: Store> UsageReport<T> {
     /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, everybody: Option<&Report>) -> Result<Vec<Value>, StoreError> {
-        let mut keys: BTreeSet<(Scope, &str)> = BTreeSet::new();
-        keys.extend(caller.scopes().iter().map(|key| (key.scope(), key.text())));
-        keys.insert((Scope::Global, Key::global().text()));
-        if let Some(everybody) = everybody {
-            for ReportRow { key, .. } in everybody.rows.iter().filter(|row| !row.key.is_rest()) {
-                keys.extend([(Scope::User, key.user()), (Scope::Org, key.org())]);
-                let known = self.budget.prices().model(key.model());
-                keys.insert((Scope::Route, key.route()));
-                keys.insert((Scope::Model, known.map_or(key.model(), Model::name)));
-                keys.insert((Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider)));
-            }
+    async fn limits(&self, caller: &Caller, everybody: Option<&[RowKey]>) -> Result<Vec<Value>, StoreError> {
+        let own = caller.scopes().with(Key::global());
+        let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
+        for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
+            (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
         }
+        for row in everybody.unwrap_or_default() {
+            let Some([user, org]) = row.keys() else { continue };
+            let known = self.budget.prices().model(row.model());
+            let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
+            let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
+            holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
+            holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
+        }
+        let mut seen = HashSet::new();
+        holders.retain(|holder| seen.insert(holder.key.fingerprint()));
+        holders.sort_by_key(|holder| (holder.key.scope(), holder.name, holder.org));
         let mut found = Vec::new();
-        for (scope, text) in keys {
-            found.extend(self.standings_of(Key::new(scope, text)).await?);
+        for holder in &holders {
+            found.extend(self.standings_of(holder).await?);
         }
         Ok(found)
     }
 
-    async fn standings_of(&self, key: Key<'_>) -> Result<Vec<Value>, StoreError> {
+    async fn standings_of(&self, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
         let policy = self.budget.policy();
-        let all = policy.select(|limit| limit.scope() == key.scope());
+        let all = policy.select(|limit| limit.scope() == holder.key.scope());
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let standings = self.budget.store().standings(&Scopes::new().with(key), all).await?;
+        let standings = self.budget.store().standings(&Scopes::new().with(holder.key), all).await?;
         let unit = self.budget.prices().unit();
-        let json = |standing: &Standing| limit_json(policy.limit(standing.limit), key.text(), standing, unit);
+        let json = |standing: &Standing| limit_json(policy.limit(standing.limit), holder, standing, unit);
         Ok(standings.iter().map(json).collect())
     }
 }
@@ -193,22 +212,26 @@ fn totals_json(totals: &Totals, unit: MoneyUnit) -> Map<String, Value> {
     json
 }
 
-fn limit_json(limit: &Limit, key: &str, standing: &Standing, unit: MoneyUnit) -> Value {
+fn limit_json(limit: &Limit, holder: &Holder<'_>, standing: &Standing, unit: MoneyUnit) -> Value {
     let amount = |amount: u64| match limit.resource() {
         Resource::Cost => Value::from(unit.format(Cost::saturating(amount))),
         _ => Value::from(amount),
     };
-    json!({
+    let mut json = json!({
         "name": limit.name(),
         "scope": limit.scope().name(),
-        "key": key,
+        "key": holder.name,
         "resource": limit.resource().name(),
         "amount": amount(standing.amount),
         "used": amount(standing.used),
         "held": amount(standing.held),
         "remaining": amount(standing.remaining()),
         "reset_seconds": standing.reset.map(|reset| thousandths(reset.as_millis().try_into().unwrap_or(u64::MAX))),
-    })
+    });
+    if let Some(org) = holder.org {
+        json["org"] = org.into();
+    }
+    json
 }
 
 /// A decimal number in an answer; nothing is calculated with it.

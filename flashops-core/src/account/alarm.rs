@@ -5,7 +5,9 @@ use crate::clock::{Moment, Tick, UnixSeconds};
 /// Whether one threshold of one limit has fired.
 ///
 /// In a calendar period it fires once. In a sliding window it fires when usage comes up to it, again only after usage
-/// was below nine tenths of it, and at most once in the length of the window. In a lifetime it fires once.
+/// was below nine tenths of it, and at most once in the length of the window. When usage comes up to it too early after
+/// the last time it does not fire, and not later either: only when usage comes up to it once more. In a lifetime it
+/// fires once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Alarm {
     state: State,
@@ -17,8 +19,9 @@ enum State {
     Armed,
     /// Fired in the calendar period that ends then.
     Period(UnixSeconds),
-    /// Fired at this tick, and since then usage was low enough or not.
-    Sliding { at: Tick, low_since: bool },
+    /// Fired at this tick; since then usage was low enough or not, and since the last look it was below the level or
+    /// not.
+    Sliding { at: Tick, low_since: bool, below: bool },
     /// Fired for good.
     Ever,
 }
@@ -38,24 +41,29 @@ impl Alarm {
             self.rearm(used, level);
             return false;
         }
-        match (self.state, once) {
+        match (&mut self.state, once) {
             (State::Ever, _) => return false,
-            (State::Period(fired), Once::PeriodEnding(period)) if fired == period => return false,
-            (State::Sliding { low_since: false, .. }, _) => return false,
-            (State::Sliding { at, .. }, Once::Sliding { window, now }) if now.since(at) < window => return false,
+            (State::Period(fired), Once::PeriodEnding(period)) if *fired == period => return false,
+            (State::Sliding { at, low_since, below }, Once::Sliding { window, now }) => {
+                let came_up = std::mem::replace(below, false);
+                if !came_up || !*low_since || now.since(*at) < window {
+                    return false;
+                }
+            }
             _ => {}
         }
         self.state = match once {
             Once::Ever => State::Ever,
             Once::PeriodEnding(period) => State::Period(period),
-            Once::Sliding { now, .. } => State::Sliding { at: now, low_since: false },
+            Once::Sliding { now, .. } => State::Sliding { at: now, low_since: false, below: false },
         };
         true
     }
 
-    /// Notes that usage was this low: a sliding window fires again only after that.
+    /// Notes how low usage was: a sliding window fires again only if that was low enough.
     pub(crate) fn rearm(&mut self, used: u64, level: u64) {
-        if let State::Sliding { low_since, .. } = &mut self.state {
+        if let State::Sliding { low_since, below, .. } = &mut self.state {
+            *below |= used < level;
             *low_since |= u128::from(used) * 10 < u128::from(level) * 9;
         }
     }
@@ -73,9 +81,56 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const WINDOW: Duration = Duration::from_secs(60);
+
+    /// The rule in the words of the design, on a log of all that was ever used, added up anew each time: on the upward
+    /// crossing, re-armed below nine tenths of the level, at most once a window.
+    #[derive(Default)]
+    struct Exact {
+        log: Vec<(u64, u64)>,
+        /// The least that was used before each addition since it last fired. In between usage only goes down.
+        least: u64,
+        fired: Option<u64>,
+    }
+
+    impl Exact {
+        fn used(&self, now: u64) -> u64 {
+            self.log.iter().filter(|(then, _)| then + WINDOW.as_secs() > now).map(|(_, amount)| amount).sum()
+        }
+
+        fn add(&mut self, now: u64, amount: u64, level: u64) -> bool {
+            let before = self.used(now);
+            self.least = self.least.min(before);
+            self.log.push((now, amount));
+            let crosses = before < level && self.used(now) >= level;
+            let is_armed = self.least * 10 < level * 9;
+            let is_early = self.fired.is_some_and(|then| now - then < WINDOW.as_secs());
+            let fires = crosses && is_armed && !is_early;
+            if fires {
+                (self.least, self.fired) = (u64::MAX, Some(now));
+            }
+            fires
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_fires_when_usage_comes_up_to_the_level_and_at_no_other_time(
+            steps in prop::collection::vec((0_u64..40, 0_u64..70), 1..150)
+        ) {
+            let (mut alarm, mut exact, mut now) = (Alarm::default(), Exact::default(), 1_000);
+            for (wait, amount) in steps {
+                now += wait;
+                alarm.rearm(exact.used(now), 100);
+                let wanted = exact.add(now, amount, 100);
+                prop_assert_eq!(alarm.fires(exact.used(now), 100, sliding(now)), wanted, "at {}", now);
+            }
+        }
+    }
 
     fn sliding(seconds: u64) -> Once {
         Once::Sliding { window: WINDOW, now: Tick::from_nanos(seconds * 1_000_000_000) }
@@ -103,6 +158,8 @@ mod tests {
         assert!(alarm.fires(100, 100, sliding(64)));
         assert!(!alarm.fires(10, 100, sliding(65)));
         assert!(!alarm.fires(100, 100, sliding(66)), "a window has not passed");
-        assert!(alarm.fires(100, 100, sliding(125)));
+        assert!(!alarm.fires(100, 100, sliding(125)), "it only stayed");
+        assert!(!alarm.fires(99, 100, sliding(126)));
+        assert!(alarm.fires(100, 100, sliding(127)), "it was below 90 since the last time");
     }
 }

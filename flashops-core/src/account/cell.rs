@@ -1,16 +1,13 @@
-use super::alarm::Alarm;
 use super::layout::{Rule, Timing};
 use crate::clock::{Moment, Tick, UnixSeconds};
 use crate::limit::Retry;
 use crate::window::{Approximate, CalendarState, ExactLog, Gcra, Ring};
 
-/// The state of one limit for one key, in one cache line.
+/// The state of one limit for one key, without its alarms, which few limits have.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
 pub(crate) struct Cell {
     pub(crate) held: u64,
     count: Count,
-    pub(crate) alarms: Box<[Alarm]>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +21,8 @@ enum Count {
     Ring(Ring),
 }
 
-const _: () = assert!(size_of::<Cell>() == 64);
+/// Small enough to stand in the entry of its key.
+const _: () = assert!(size_of::<Cell>() == 48);
 
 /// A state and a timing come from the same layout, so they are of the same kind.
 const SAME_KIND: &str = "an account is read with the layout that made it";
@@ -40,7 +38,7 @@ impl Cell {
             Timing::Log { .. } => Count::Log(ExactLog::default()),
             Timing::Ring(_) => Count::Ring(Ring::default()),
         };
-        Self { held: 0, count, alarms: vec![Alarm::default(); rule.thresholds.len()].into() }
+        Self { held: 0, count }
     }
 
     /// What is used in the window that ends now, holds not included.
@@ -72,19 +70,12 @@ impl Cell {
     #[inline]
     pub(crate) fn add(&mut self, rule: &Rule, amount: u64, now: Moment) {
         match (&mut self.count, &rule.timing) {
-            (Count::Ring(ring), Timing::Ring(span)) if self.alarms.is_empty() => ring.add(*span, amount, now.tick),
+            (Count::Ring(ring), Timing::Ring(span)) => ring.add(*span, amount, now.tick),
             _ => self.add_otherwise(rule, amount, now),
         }
     }
 
     fn add_otherwise(&mut self, rule: &Rule, amount: u64, now: Moment) {
-        if !self.alarms.is_empty() {
-            // Between two additions usage only goes down, so nobody else needs to look how low it was.
-            let used = self.used(rule, now);
-            for (alarm, &threshold) in self.alarms.iter_mut().zip(&rule.thresholds) {
-                alarm.rearm(used, rule.level(threshold));
-            }
-        }
         match (&mut self.count, &rule.timing) {
             (Count::Ring(ring), Timing::Ring(span)) => ring.add(*span, amount, now.tick),
             (Count::Log(log), Timing::Log { span, .. }) => log.add(*span, amount, now.tick),
@@ -140,7 +131,6 @@ impl Cell {
     /// Whether nothing is used or held, so that a new cell would decide alike.
     pub(crate) fn is_idle(&mut self, rule: &Rule, now: Moment) -> bool {
         self.held == 0
-            && !self.alarms.iter().any(|alarm| alarm.is_spent(rule.window, now))
             && match (&self.count, &rule.timing) {
                 (Count::Approximate(state), Timing::Approximate(span)) => state.is_idle(span, now.tick),
                 (Count::Calendar(state), Timing::Calendar { calendar, carry }) => {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::alarm::Alarm;
 use crate::key::Scope;
 use crate::limit::{Algorithm, Limit, LimitIndex, LimitSet, Mode, Policy, Resource, Threshold, Window};
 use crate::units::Amounts;
@@ -12,6 +13,8 @@ pub(crate) struct Layout {
     pub(crate) set: LimitSet,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) shape: Shape,
+    /// How many alarms its limits have together.
+    pub(crate) alarms: usize,
 }
 
 /// How an account of this layout is kept.
@@ -21,6 +24,8 @@ pub(crate) enum Shape {
     Log(LogSpan),
     /// One or two limits on requests alone: rings without an allocation while the current bucket lasts.
     Pair(PairRules),
+    /// One limit of any other kind, without alarms: its cell stands in the account.
+    One,
     /// Anything else: a cell for each limit.
     Cells,
 }
@@ -54,6 +59,8 @@ pub(crate) struct Rule {
     /// The length of a sliding window; zero for any other.
     pub(crate) window: Duration,
     pub(crate) thresholds: Box<[Threshold]>,
+    /// The place of its first alarm among those of the account.
+    first_alarm: usize,
 }
 
 /// How a limit counts over time.
@@ -76,6 +83,11 @@ pub(crate) enum Timing {
 }
 
 impl Rule {
+    /// Its alarms, among those of the account.
+    pub(crate) fn alarms<'a>(&self, all: &'a mut [Alarm]) -> &'a mut [Alarm] {
+        &mut all[self.first_alarm..][..self.thresholds.len()]
+    }
+
     /// The usage at which a threshold is reached: never nothing.
     pub(crate) fn level(&self, threshold: Threshold) -> u64 {
         let level = (u128::from(self.amount) * u128::from(threshold)).div_ceil(1000);
@@ -89,6 +101,11 @@ impl Layout {
         let limits: Vec<_> = policy.indexed().filter(|(_, limit)| limit.scope() == scope).collect();
         let shape = shape(&limits, resolution);
         let carry = policy.switches().carry_debt;
+        let mut alarms = 0;
+        let mut take_alarms = |count: usize| {
+            alarms += count;
+            alarms - count
+        };
         let rules = limits.iter().map(|(index, limit)| Rule {
             index: *index,
             resource: limit.resource(),
@@ -97,8 +114,10 @@ impl Layout {
             timing: timing(limit, shape, resolution, carry),
             window: length(limit, resolution),
             thresholds: limit.thresholds().into(),
+            first_alarm: take_alarms(limit.thresholds().len()),
         });
-        Self { scope, set: policy.select(|limit| limit.scope() == scope), rules: rules.collect(), shape }
+        let rules: Box<[Rule]> = rules.collect();
+        Self { scope, set: policy.select(|limit| limit.scope() == scope), rules, shape, alarms }
     }
 
     /// Whether the amounts fit an account that nothing was counted in.
@@ -128,10 +147,10 @@ fn shape(limits: &[(LimitIndex, &Limit)], resolution: Duration) -> Shape {
             && matches!(limit.window(), Some(Window::Sliding(_)))
     };
     if limits.is_empty() || !limits.iter().all(|(_, limit)| plain(limit)) {
-        return Shape::Cells;
+        return cells(limits);
     }
     let largest = limits.iter().map(|(_, limit)| limit.amount()).max().unwrap_or(0);
-    let always_together = limits.windows(2).all(|pair| pair[0].1.routes() == pair[1].1.routes());
+    let always_together = limits.windows(2).all(|pair| pair[0].1.counts_the_same_as(pair[1].1));
     if always_together && largest > 0 && largest <= LARGEST_IN_LOG {
         let longest = limits.iter().map(|(_, limit)| length(limit, resolution)).max().unwrap_or_default();
         return Shape::Log(LogSpan::new(longest, largest));
@@ -139,7 +158,7 @@ fn shape(limits: &[(LimitIndex, &Limit)], resolution: Duration) -> Shape {
     // Beside a large limit a small one keeps a log of its own, and stays exact.
     let any_small = limits.iter().any(|(_, limit)| fits_a_log(limit));
     if limits.len() > 2 || any_small || largest > LARGEST_IN_PAIR {
-        return Shape::Cells;
+        return cells(limits);
     }
     let mut rules = [PairRule { set: LimitSet::EMPTY, amount: 0, span: RingSpan::new(Duration::MAX) }; 2];
     for (rule, (index, limit)) in rules.iter_mut().zip(limits) {
@@ -147,6 +166,13 @@ fn shape(limits: &[(LimitIndex, &Limit)], resolution: Duration) -> Shape {
         (rule.amount, rule.span) = (limit.amount(), RingSpan::new(length(limit, resolution)));
     }
     Shape::Pair(rules)
+}
+
+fn cells(limits: &[(LimitIndex, &Limit)]) -> Shape {
+    match limits {
+        [(_, limit)] if limit.thresholds().is_empty() => Shape::One,
+        _ => Shape::Cells,
+    }
 }
 
 fn timing(limit: &Limit, shape: Shape, resolution: Duration, carry: CarryDebt) -> Timing {
@@ -173,8 +199,8 @@ fn fits_a_log(limit: &Limit) -> bool {
 fn strict(limit: &Limit, shape: Shape, window: Duration) -> Timing {
     let span = match shape {
         Shape::Log(shared) => shared,
-        Shape::Cells if fits_a_log(limit) => LogSpan::new(window, limit.amount()),
-        Shape::Cells | Shape::Pair(_) => return Timing::Ring(RingSpan::new(window)),
+        Shape::One | Shape::Cells if fits_a_log(limit) => LogSpan::new(window, limit.amount()),
+        Shape::One | Shape::Cells | Shape::Pair(_) => return Timing::Ring(RingSpan::new(window)),
     };
     Timing::Log { span, window: span.window(window) }
 }

@@ -50,7 +50,32 @@ use crate::window::{ExactLog, Head, RingSpan, SLOTS};
 pub(crate) enum Account {
     Log(ExactLog),
     Pair(Pair),
-    Cells(Box<[Cell]>),
+    One(Cell),
+    Cells { cells: Box<[Cell]>, alarms: Box<[Alarm]> },
+}
+
+/// The cells of an account, with their alarms.
+struct Cells<'a> {
+    cells: &'a mut [Cell],
+    alarms: &'a mut [Alarm],
+}
+
+impl Cells<'_> {
+    #[inline]
+    fn add(&mut self, place: usize, rule: &Rule, amount: u64, now: Moment) {
+        if !rule.thresholds.is_empty() {
+            self.rearm(place, rule, now);
+        }
+        self.cells[place].add(rule, amount, now);
+    }
+
+    /// Between two additions usage only goes down, so nobody else needs to look how low it was.
+    fn rearm(&mut self, place: usize, rule: &Rule, now: Moment) {
+        let used = self.cells[place].used(rule, now);
+        for (alarm, &threshold) in rule.alarms(self.alarms).iter_mut().zip(&rule.thresholds) {
+            alarm.rearm(used, rule.level(threshold));
+        }
+    }
 }
 
 /// The rings of one or two limits on requests.
@@ -106,7 +131,20 @@ impl Account {
         match layout.shape {
             Shape::Log(_) => Self::Log(ExactLog::default()),
             Shape::Pair(_) => Self::Pair(Pair::default()),
-            Shape::Cells => Self::Cells(layout.rules.iter().map(Cell::new).collect()),
+            Shape::One => Self::One(Cell::new(&layout.rules[0])),
+            Shape::Cells => Self::Cells {
+                cells: layout.rules.iter().map(Cell::new).collect(),
+                alarms: vec![Alarm::default(); layout.alarms].into(),
+            },
+        }
+    }
+
+    #[inline]
+    fn cells(&mut self) -> Option<Cells<'_>> {
+        match self {
+            Self::One(cell) => Some(Cells { cells: std::slice::from_mut(cell), alarms: &mut [] }),
+            Self::Cells { cells, alarms } => Some(Cells { cells, alarms }),
+            Self::Log(_) | Self::Pair(_) => None,
         }
     }
 
@@ -116,7 +154,7 @@ impl Account {
         if let (Self::Pair(pair), Shape::Pair(rules)) = (&mut *self, &layout.shape) {
             return pair.fits(rules, set, asked.requests, now);
         }
-        if let Self::Cells(cells) = self {
+        if let Some(Cells { cells, .. }) = self.cells() {
             return layout.rules_in(set).all(|(place, rule)| {
                 let (amount, cell) = (rule.resource.of(asked), &mut cells[place]);
                 !rule.enforced
@@ -223,21 +261,25 @@ impl Account {
                     pair.add(rules, set, amounts.requests);
                 }
             }
-            Self::Cells(cells) => {
-                for (place, rule) in layout.rules_in(set) {
-                    let amount = rule.resource.of(amounts);
-                    match rule.resource {
-                        Resource::Requests => cells[place].add(rule, amount, now),
-                        _ => cells[place].held = cells[place].held.saturating_add(amount),
-                    }
-                }
+            Self::One(_) | Self::Cells { .. } => self.hold_in_cells(layout, set, amounts, now),
+        }
+    }
+
+    #[inline]
+    fn hold_in_cells(&mut self, layout: &Layout, set: LimitSet, amounts: &Amounts, now: Moment) {
+        let Some(mut all) = self.cells() else { return };
+        for (place, rule) in layout.rules_in(set) {
+            let amount = rule.resource.of(amounts);
+            match rule.resource {
+                Resource::Requests => all.add(place, rule, amount, now),
+                _ => all.cells[place].held = all.cells[place].held.saturating_add(amount),
             }
         }
     }
 
     /// Holds more tokens and money for a request that holds some already.
     pub(crate) fn top_up(&mut self, layout: &Layout, set: LimitSet, more: &Amounts) {
-        let Self::Cells(cells) = self else { return };
+        let Some(Cells { cells, .. }) = self.cells() else { return };
         for (place, rule) in layout.rules_in(set) {
             if !matches!(rule.resource, Resource::Requests | Resource::Concurrency) {
                 cells[place].held = cells[place].held.saturating_add(rule.resource.of(more));
@@ -259,15 +301,15 @@ impl Account {
         if used.requests == 0 {
             self.give_back(layout, set, held.requests, at, now);
         }
-        let Self::Cells(cells) = self else { return };
+        let Some(mut all) = self.cells() else { return };
         for (place, rule) in layout.rules_in(set) {
-            let cell = &mut cells[place];
+            let cell = &mut all.cells[place];
             match rule.resource {
                 Resource::Requests => {}
                 Resource::Concurrency => cell.held = cell.held.saturating_sub(1),
                 resource => {
                     cell.held = cell.held.saturating_sub(resource.of(held));
-                    cell.add(rule, resource.of(used), now);
+                    all.add(place, rule, resource.of(used), now);
                 }
             }
         }
@@ -286,15 +328,15 @@ impl Account {
         if used.requests == 0 && charged.requests > 0 {
             self.give_back(layout, set, charged.requests, admitted, now);
         }
-        let Self::Cells(cells) = self else { return };
+        let Some(mut all) = self.cells() else { return };
         for (place, rule) in layout.rules_in(set) {
             if matches!(rule.resource, Resource::Requests | Resource::Concurrency) {
                 continue;
             }
             let (before, after) = (rule.resource.of(charged), rule.resource.of(used));
             match after.checked_sub(before) {
-                Some(more) => cells[place].add(rule, more, now),
-                None => cells[place].remove(rule, before - after, charged_at, now),
+                Some(more) => all.add(place, rule, more, now),
+                None => all.cells[place].remove(rule, before - after, charged_at, now),
             }
         }
     }
@@ -317,11 +359,10 @@ impl Account {
                     pair.heads[place].remove(rule.span, requests, at.tick, slots);
                 }
             }
-            Self::Cells(cells) => {
-                for (place, rule) in layout.rules_in(set) {
-                    if rule.resource == Resource::Requests {
-                        cells[place].remove(rule, requests, at, now);
-                    }
+            Self::One(_) | Self::Cells { .. } => {
+                let Some(Cells { cells, .. }) = self.cells() else { return };
+                for (place, rule) in layout.rules_in(set).filter(|(_, rule)| rule.resource == Resource::Requests) {
+                    cells[place].remove(rule, requests, at, now);
                 }
             }
         }
@@ -329,11 +370,11 @@ impl Account {
 
     /// The thresholds that settled usage has come up to since the last call.
     pub(crate) fn crossings(&mut self, layout: &Layout, set: LimitSet, now: Moment, found: &mut Crossings) {
-        let Self::Cells(cells) = self else { return };
+        let Self::Cells { cells, alarms } = self else { return };
+        if alarms.is_empty() {
+            return;
+        }
         for (place, rule) in layout.rules_in(set) {
-            if rule.thresholds.is_empty() {
-                continue;
-            }
             let cell = &mut cells[place];
             let used = cell.used(rule, now);
             let once = match (cell.sliding(now), cell.period()) {
@@ -341,7 +382,7 @@ impl Account {
                 (None, Some(end)) => Once::PeriodEnding(end),
                 (None, None) => Once::Ever,
             };
-            for (alarm, &threshold) in cell.alarms.iter_mut().zip(&rule.thresholds) {
+            for (alarm, &threshold) in rule.alarms(alarms).iter_mut().zip(&rule.thresholds) {
                 if alarm.fires(used, rule.level(threshold), once) {
                     found.push(Crossing { limit: rule.index, threshold, used });
                 }
@@ -357,8 +398,9 @@ impl Account {
                 (Timing::Held | Timing::Lifetime, _) => None,
                 (_, 0) => Some(Duration::ZERO),
                 (Timing::Calendar { .. }, _) => match &*self {
-                    Self::Cells(cells) => cells[place].period().map(|end| end.since(now.unix)),
-                    _ => None,
+                    Self::One(cell) => cell.period().map(|end| end.since(now.unix)),
+                    Self::Cells { cells, .. } => cells[place].period().map(|end| end.since(now.unix)),
+                    Self::Log(_) | Self::Pair(_) => None,
                 },
                 _ => match self.down_to(place, rule, used - 1, now) {
                     Retry::After(wait) => Some(wait),
@@ -372,7 +414,10 @@ impl Account {
     /// Whether a new account would decide alike, so that this one can be dropped.
     pub(crate) fn is_idle(&mut self, layout: &Layout, now: Moment) -> bool {
         match self {
-            Self::Cells(cells) => cells.iter_mut().zip(&layout.rules).all(|(cell, rule)| cell.is_idle(rule, now)),
+            Self::One(cell) => cell.is_idle(&layout.rules[0], now),
+            Self::Cells { cells, alarms } => cells.iter_mut().zip(&layout.rules).all(|(cell, rule)| {
+                cell.is_idle(rule, now) && !rule.alarms(alarms).iter().any(|alarm| alarm.is_spent(rule.window, now))
+            }),
             _ => (0..layout.rules.len()).all(|place| self.used(place, &layout.rules[place], now) == 0),
         }
     }
@@ -384,7 +429,8 @@ impl Account {
                 Timing::Ring(span) => pair.used(place, *span, now),
                 _ => 0,
             },
-            Self::Cells(cells) => cells[place].used(rule, now),
+            Self::One(cell) => cell.used(rule, now),
+            Self::Cells { cells, .. } => cells[place].used(rule, now),
             Self::Log(log) => match &rule.timing {
                 Timing::Log { span, window } => log.used(*span, *window, now.tick),
                 _ => 0,
@@ -395,14 +441,16 @@ impl Account {
     #[inline]
     fn held(&self, place: usize) -> u64 {
         match self {
-            Self::Cells(cells) => cells[place].held,
+            Self::One(cell) => cell.held,
+            Self::Cells { cells, .. } => cells[place].held,
             Self::Log(_) | Self::Pair(_) => 0,
         }
     }
 
     fn down_to(&mut self, place: usize, rule: &Rule, room: u64, now: Moment) -> Retry {
         match (self, &rule.timing) {
-            (Self::Cells(cells), _) => cells[place].down_to(rule, room, now),
+            (Self::One(cell), _) => cell.down_to(rule, room, now),
+            (Self::Cells { cells, .. }, _) => cells[place].down_to(rule, room, now),
             (Self::Log(log), Timing::Log { span, window }) => {
                 Retry::After(log.down_to(*span, *window, room, now.tick).since(now.tick))
             }

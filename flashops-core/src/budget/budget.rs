@@ -5,19 +5,17 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::call::Call;
+use super::call::{Call, Open};
 use super::reservation::Reservation;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::estimate::Estimate;
 use crate::key::{Key, Scope, Scopes};
 use crate::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel};
-use crate::price::{Model, Price, PriceBook};
+use crate::price::{Model, PriceBook};
 use crate::record::{CallInfo, Event, Recorder};
-use crate::store::{
-    MemoryStore, Refused, ReservationId, Reserve, Reserved, Settle, Standing, Standings, Store, StoreError,
-};
-use crate::units::{Amounts, Cost, Tokens};
+use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Standing, Standings, Store, StoreError};
+use crate::units::{Amounts, Tokens};
 
 /// Budgets of tokens and money, and everything else that one request of a model is held to. Clones share it.
 ///
@@ -183,21 +181,16 @@ impl<S: Store> Budget<S> {
         let CallRequest { caller, route, model, estimate, limits } = request;
         let info = CallInfo { id, caller, route, model, started };
         let limits = if price.is_some() { Some(limits) } else { self.without_price(limits) };
-        let Some(limits) = limits else {
-            return Begin { reserve: None, pending: Some(Pending::new(self, info, estimate, price)) };
-        };
-        let most = |input, output| price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output));
-        let cost = most(estimate.input, estimate.output);
-        let hold = Amounts { requests: 1, input: estimate.input, output: estimate.output, cost };
-        let checkpoint = Amounts { output: Tokens::ZERO, cost: most(estimate.input, Tokens::ZERO), ..hold };
+        let call = Open::new(self, info, estimate, price);
+        let Some(limits) = limits else { return Begin { reserve: None, call: Some(call) } };
+        let Estimate { input, output, .. } = estimate;
+        let hold = Amounts { requests: 1, input, output, cost: call.most(input, output) };
+        let checkpoint = Amounts { output: Tokens::ZERO, cost: call.most(input, Tokens::ZERO), ..hold };
         let lifetime = self.policy().switches().max_lifetime;
-        let scopes = scopes(&info, known);
+        let scopes = scopes(&call.info, known);
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);
-        Begin {
-            reserve: Some(reserve),
-            pending: Some(Pending { hold, checkpoint, ..Pending::new(self, info, estimate, price) }),
-        }
+        Begin { reserve: Some(reserve), call: Some(call) }
     }
 
     /// The limits for a model that has no price; `None` if it is refused.
@@ -235,27 +228,17 @@ fn refused_to_begin(refused: Refused) -> BeginError {
     }
 }
 
-struct Pending<S: Store> {
-    budget: Budget<S>,
-    info: CallInfo,
-    estimate: Estimate,
-    price: Option<Price>,
-    hold: Amounts,
-    checkpoint: Amounts,
-}
-
-impl<S: Store> Pending<S> {
-    fn new(budget: &Budget<S>, info: CallInfo, estimate: Estimate, price: Option<Price>) -> Self {
-        Self { budget: budget.clone(), info, estimate, price, hold: Amounts::ZERO, checkpoint: Amounts::ZERO }
-    }
-
-    fn decide(self, answer: Result<Result<Reserved, Refused>, StoreError>) -> Result<Call<S>, BeginError> {
+impl<S: Store> Open<S> {
+    fn decide(
+        mut self: Box<Self>,
+        answer: Result<Result<Reserved, Refused>, StoreError>,
+    ) -> Result<Call<S>, BeginError> {
         match answer {
             Ok(Ok(reserved)) => {
-                self.tell_exceeded(&reserved.standings);
-                let Self { budget, info, estimate, price, hold, checkpoint } = self;
-                let reservation = Reservation::new(Arc::clone(budget.store()), info.id, hold, checkpoint);
-                Ok(Call::new(budget, reservation, info, estimate, price, reserved.standings))
+                self.standings = reserved.standings;
+                self.budget.recorder().record(&Event::Reserved { call: &self.info });
+                self.tell_exceeded();
+                Ok(Call::new(self))
             }
             Ok(Err(refused)) => {
                 if let Refused::Denied(denied) = &refused {
@@ -266,23 +249,22 @@ impl<S: Store> Pending<S> {
             }
             Err(error) => {
                 // Nobody knows whether it was made; a void settles it in either case.
-                self.void();
+                drop(self.settle(Amounts::ZERO));
                 Err(BeginError::Store(error))
             }
         }
     }
 
-    fn tell_exceeded(&self, standings: &Standings) {
+    fn tell_exceeded(&self) {
         let lenient = self.budget.shared.lenient;
+        if lenient.is_empty() {
+            return;
+        }
         let exceeded = |standing: &&Standing| standing.used.saturating_add(standing.held) > standing.amount;
-        for standing in standings.iter().filter(|one| lenient.contains(one.limit)).filter(exceeded) {
+        for standing in self.standings.iter().filter(|one| lenient.contains(one.limit)).filter(exceeded) {
             let (call, policy) = (&self.info, self.budget.policy());
             self.budget.recorder().record(&Event::Exceeded { call, limit: standing.limit, policy });
         }
-    }
-
-    fn void(&self) {
-        drop(self.budget.store().settle(&Settle { id: self.info.id, used: Amounts::ZERO }));
     }
 }
 
@@ -291,16 +273,16 @@ pin_project! {
     pub struct Begin<S: Store> {
         #[pin]
         reserve: Option<S::Reserve>,
-        pending: Option<Pending<S>>,
+        call: Option<Box<Open<S>>>,
     }
 
     impl<S: Store> PinnedDrop for Begin<S> {
         /// A reservation that nobody waits for any more is voided, whether or not it was made.
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let (Some(pending), true) = (this.pending.take(), this.reserve.is_some()) {
-                pending.void();
-                pending.budget.recorder().record(&Event::Voided { call: &pending.info });
+            if let (Some(call), true) = (this.call.take(), this.reserve.is_some()) {
+                drop(call.settle(Amounts::ZERO));
+                call.budget.recorder().record(&Event::Voided { call: &call.info });
             }
         }
     }
@@ -324,7 +306,7 @@ impl<S: Store> Future for Begin<S> {
             Some(reserve) => Some(ready!(reserve.poll(cx))),
             None => None,
         };
-        let pending = this.pending.take().expect("a future is not polled after it was ready");
-        Poll::Ready(answer.map_or(Err(BeginError::UnknownModel), |answer| pending.decide(answer)))
+        let call = this.call.take().expect("a future is not polled after it was ready");
+        Poll::Ready(answer.map_or(Err(BeginError::UnknownModel), |answer| call.decide(answer)))
     }
 }

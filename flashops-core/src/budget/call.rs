@@ -1,13 +1,13 @@
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
-use super::reservation::Reservation;
 use crate::estimate::Estimate;
-use crate::limit::MissingUsage;
+use crate::limit::{MissingUsage, OnExhausted};
 use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
-use crate::store::{Crossings, Outcome, Settled, Standings, Store};
+use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Settled, Standings, Store};
 use crate::units::{Amounts, Cost, Tokens};
 use crate::usage::{Quality, Usage};
 
@@ -17,86 +17,167 @@ use crate::usage::{Quality, Usage};
 /// and after it charges the larger of the input estimate and what [`Call::progress`] noted. Nothing here awaits or
 /// blocks.
 #[must_use = "a call that is dropped gives back what it holds"]
-#[derive(Debug)]
 pub struct Call<S: Store> {
-    budget: Budget<S>,
-    reservation: Option<Reservation<S>>,
-    info: CallInfo,
-    estimate: Estimate,
-    price: Option<Price>,
-    standings: Standings,
-    dispatched: bool,
+    open: Box<Open<S>>,
+}
+
+/// All that a call carries from its beginning to its end, in one place that does not move: the guard goes from the
+/// layer through futures into the body of the response.
+pub(super) struct Open<S: Store> {
+    pub(super) budget: Budget<S>,
+    pub(super) info: CallInfo,
+    pub(super) estimate: Estimate,
+    pub(super) price: Option<Price>,
+    pub(super) standings: Standings,
+    state: State,
     progress: Usage,
-    /// The output that is held for, if every top-up was granted.
+    /// The output that is held for; where streams go on whatever the answer, if every top-up was granted.
     covered: Tokens,
+    /// The top-up that the store has not answered yet, with the output that is held for if it grants it.
+    asked: Option<(S::Extend, Tokens)>,
+    /// The last top-up was refused.
+    refused: bool,
+}
+
+/// What dropping a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was sent: it gives everything back.
+    Made,
+    /// It charges what is known.
+    Dispatched,
+    /// Nothing.
+    Settled,
+}
+
+impl<S: Store> Open<S> {
+    pub(super) fn new(budget: &Budget<S>, info: CallInfo, estimate: Estimate, price: Option<Price>) -> Box<Self> {
+        Box::new(Self {
+            budget: budget.clone(),
+            info,
+            estimate,
+            price,
+            standings: Standings::new(),
+            state: State::Made,
+            progress: Usage::absent(),
+            covered: estimate.output,
+            asked: None,
+            refused: false,
+        })
+    }
+
+    /// What so many tokens can cost at most.
+    pub(super) fn most(&self, input: Tokens, output: Tokens) -> Cost {
+        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output))
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((answer, covered)) = &mut self.asked else { return Poll::Ready(()) };
+        match ready!(Pin::new(answer).poll(cx)) {
+            Ok(Extended::Held) => (self.covered, self.refused) = (*covered, false),
+            Ok(Extended::Denied(_) | Extended::NotHeld) | Err(_) => self.refused = true,
+        }
+        self.asked = None;
+        Poll::Ready(())
+    }
+
+    fn cuts(&self) -> bool {
+        self.budget.policy().switches().on_exhausted == OnExhausted::Cut
+    }
+
+    pub(super) fn settle(&self, used: Amounts) -> S::Settle {
+        self.budget.store().settle(&Settle { id: self.info.id, used })
+    }
 }
 
 /// The least output that is held in addition, so that a stream does not ask for more with every word.
 const MIN_TOP_UP: u64 = 256;
 
 impl<S: Store> Call<S> {
-    pub(super) fn new(
-        budget: Budget<S>,
-        reservation: Reservation<S>,
-        info: CallInfo,
-        estimate: Estimate,
-        price: Option<Price>,
-        standings: Standings,
-    ) -> Self {
-        let (reservation, covered) = (Some(reservation), estimate.output);
-        let (dispatched, progress) = (false, Usage::absent());
-        Self { budget, reservation, info, estimate, price, standings, dispatched, progress, covered }
+    pub(super) const fn new(open: Box<Open<S>>) -> Self {
+        Self { open }
     }
 
     /// What the call is.
     pub const fn info(&self) -> &CallInfo {
-        &self.info
+        &self.open.info
     }
 
     /// How the limits stood when it was reserved.
     pub const fn standings(&self) -> &Standings {
-        &self.standings
+        &self.open.standings
     }
 
     /// What was estimated.
     pub const fn estimate(&self) -> Estimate {
-        self.estimate
+        self.open.estimate
     }
 
     /// Notes that the request goes to the provider: from now on it can cost something.
-    pub fn dispatched(&mut self) {
-        self.dispatched = true;
-        if let Some(reservation) = &mut self.reservation {
-            reservation.dispatched();
-        }
+    pub const fn dispatched(&mut self) {
+        self.open.state = State::Dispatched;
     }
 
     /// Notes what is known so far, for the case that the call is cut: reported usage, or counted output.
+    pub const fn note(&mut self, usage: Usage) {
+        self.open.progress = usage;
+    }
+
+    /// [`Call::note`], of a call that goes on.
     ///
     /// From four fifths of what is held for output, more is held. Nothing waits for that: where a limit has no room for
-    /// more, the call goes on, and what it uses beyond its hold is debt.
+    /// more, the call goes on, and what it uses beyond its hold is debt. Where the policy says
+    /// [`OnExhausted::Cut`](crate::limit::OnExhausted::Cut), [`Call::poll_room`] has the answer.
     pub fn progress(&mut self, usage: Usage) {
-        self.progress = usage;
-        let output = usage.total_output();
-        if output > Tokens::ZERO && output.get() * 5 >= self.covered.get() * 4 {
+        self.note(usage);
+        let (output, open) = (usage.total_output(), &*self.open);
+        let near_the_end = output > Tokens::ZERO && output.get() * 5 >= open.covered.get() * 4;
+        // After a refusal it asks again only when all that is held is used.
+        if near_the_end && open.asked.is_none() && (!open.refused || output > open.covered) {
+            self.top_up(output);
+        }
+    }
+
+    /// Whether a stream may go on, as far as [`Call::progress`] has noted it.
+    ///
+    /// It may as long as the output is within what is held, or always where the policy says
+    /// [`OnExhausted::Continue`](crate::limit::OnExhausted::Continue). Beyond that the answer of the store decides, and
+    /// is waited for: `false` means that no limit had room for more, or that the store could not say.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.open.cuts() {
+            return Poll::Ready(true);
+        }
+        loop {
+            let answered = self.open.poll_answer(cx);
+            let output = self.open.progress.total_output();
+            if output <= self.open.covered {
+                return Poll::Ready(true);
+            }
+            ready!(answered);
+            if self.open.refused {
+                return Poll::Ready(false);
+            }
+            // More came while the store granted less.
             self.top_up(output);
         }
     }
 
     #[cold]
     fn top_up(&mut self, output: Tokens) {
-        let step = (self.estimate.output.get() / 4).max(MIN_TOP_UP);
-        let covered = self.covered.max(output).saturating_add(Tokens::saturating(step));
-        let more = Tokens::saturating(covered.get() - self.covered.get());
-        self.covered = covered;
-        let most = |input, output| self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output));
-        let input = self.estimate.input;
-        let more = Amounts { output: more, cost: most(Tokens::ZERO, more), ..Amounts::ZERO };
-        let checkpoint = Amounts { requests: 1, input, output, cost: most(input, output) };
-        let max_lifetime = self.budget.policy().switches().max_lifetime;
-        let age = self.budget.store().now().tick.since(self.info.started.tick);
-        if let Some(reservation) = &mut self.reservation {
-            drop(reservation.extend(more, checkpoint, max_lifetime.saturating_sub(age)));
+        let open = &mut *self.open;
+        let step = (open.estimate.output.get() / 4).max(MIN_TOP_UP);
+        let covered = open.covered.max(output).saturating_add(Tokens::saturating(step));
+        let more = Tokens::saturating(covered.get() - open.covered.get());
+        let input = open.estimate.input;
+        let more = Amounts { output: more, cost: open.most(Tokens::ZERO, more), ..Amounts::ZERO };
+        let checkpoint = Amounts { requests: 1, input, output, cost: open.most(input, output) };
+        let age = open.budget.store().now().tick.since(open.info.started.tick);
+        let lifetime = open.budget.policy().switches().max_lifetime.saturating_sub(age);
+        let answer = open.budget.store().extend(&Extend { id: open.info.id, more, checkpoint, lifetime });
+        if open.cuts() {
+            open.asked = Some((answer, covered));
+        } else {
+            open.covered = covered;
         }
     }
 
@@ -121,15 +202,16 @@ impl<S: Store> Call<S> {
     }
 
     fn charged(&self, reported: &Usage, ending: Ending) -> Usage {
+        let estimate = self.open.estimate;
         match (ending, reported.quality) {
             (_, Quality::Exact) | (Ending::Complete | Ending::Rejected | Ending::Failed, Quality::Estimated) => {
                 *reported
             }
             (Ending::Rejected, Quality::Absent) => Usage::estimated(Tokens::ZERO, Tokens::ZERO),
             (Ending::Complete, Quality::Absent)
-                if self.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
+                if self.open.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
             {
-                Usage::estimated(self.estimate.input, self.estimate.output)
+                Usage::estimated(estimate.input, estimate.output)
             }
             _ => self.at_least_the_input(reported),
         }
@@ -137,8 +219,8 @@ impl<S: Store> Call<S> {
 
     /// The larger of what was reported and the input estimate with the output that was counted.
     fn at_least_the_input(&self, reported: &Usage) -> Usage {
-        let counted = self.progress.total_output().max(reported.total_output());
-        let floor = Usage::estimated(self.estimate.input, counted);
+        let counted = self.open.progress.total_output().max(reported.total_output());
+        let floor = Usage::estimated(self.open.estimate.input, counted);
         if reported.quality != Quality::Absent && reported.total() > floor.total() {
             return Usage { quality: Quality::Estimated, ..*reported };
         }
@@ -146,44 +228,52 @@ impl<S: Store> Call<S> {
     }
 
     fn finish(&mut self, usage: &Usage, ending: Ending) {
-        let Some(reservation) = self.reservation.take() else { return };
-        let cost = self.price.as_ref().map(|price| price.cost(usage));
+        let open = &mut *self.open;
+        open.state = State::Settled;
+        let price = open.price.as_ref();
+        let cost = price.map(|price| price.cost(usage));
         let used = Amounts {
             requests: 1,
             input: usage.total_input(),
             output: usage.total_output(),
             cost: cost.unwrap_or(Cost::ZERO),
         };
-        let (outcome, crossings) = at_once(reservation.settle(used));
-        let ended = self.budget.store().now();
-        let price = self.price.as_ref();
-        let settled = SettledCall { call: &self.info, ending, usage, cost, price, outcome, ended };
-        self.budget.recorder().record(&Event::Settled(&settled));
+        let (outcome, crossings) = at_once(open.settle(used));
+        let ended = open.budget.store().now();
+        let settled = SettledCall { call: &open.info, ending, usage, cost, price, outcome, ended };
+        open.budget.recorder().record(&Event::Settled(&settled));
         for crossing in crossings {
-            let policy = self.budget.policy();
-            self.budget.recorder().record(&Event::Threshold { call: &self.info, crossing, policy });
+            let policy = open.budget.policy();
+            open.budget.recorder().record(&Event::Threshold { call: &open.info, crossing, policy });
         }
     }
 
     fn give_back(&mut self) {
-        if let Some(reservation) = self.reservation.take() {
-            drop(reservation.void());
-            self.budget.recorder().record(&Event::Voided { call: &self.info });
-        }
+        self.open.state = State::Settled;
+        drop(self.open.settle(Amounts::ZERO));
+        self.open.budget.recorder().record(&Event::Voided { call: &self.open.info });
+    }
+}
+
+impl<S: Store> fmt::Debug for Call<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Open { info, estimate, state, progress, .. } = &*self.open;
+        let mut call = f.debug_struct("Call");
+        call.field("info", info).field("estimate", estimate).field("state", state).field("progress", progress);
+        call.finish_non_exhaustive()
     }
 }
 
 impl<S: Store> Drop for Call<S> {
     fn drop(&mut self) {
-        if self.reservation.is_none() {
-            return;
-        }
-        if self.dispatched {
-            let usage = self.at_least_the_input(&self.progress);
-            let nothing_came = self.progress.quality == Quality::Absent;
-            self.finish(&usage, if nothing_came { Ending::Failed } else { Ending::Cut });
-        } else {
-            self.give_back();
+        match self.open.state {
+            State::Settled => {}
+            State::Made => self.give_back(),
+            State::Dispatched => {
+                let usage = self.at_least_the_input(&self.open.progress);
+                let nothing_came = self.open.progress.quality == Quality::Absent;
+                self.finish(&usage, if nothing_came { Ending::Failed } else { Ending::Cut });
+            }
         }
     }
 }

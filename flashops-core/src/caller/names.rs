@@ -1,32 +1,45 @@
 //! Where the names of callers are.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::key::{KeyTexts, Scope};
 
-/// What a caller is called.
-#[derive(Debug)]
+/// What a caller is called, in one text: the key of the user.
+#[derive(Clone, Debug)]
 pub(super) struct Identity {
-    user: Box<str>,
-    /// `None` for a stranger, who is called the same in both.
-    org: Option<Box<str>>,
+    key: Box<str>,
+    /// Where the user's name begins, which ends the text.
+    user: usize,
+    org: Range<usize>,
 }
 
 impl Identity {
+    /// A user of an organisation, whose length tells where it ends, whatever is in it. No address looks like this.
     pub(super) fn new(user: &str, org: &str) -> Self {
-        Self { user: user.into(), org: Some(org.into()) }
+        let key = format!("{}/{org}/{user}", org.len());
+        let user = key.len() - user.len();
+        Self { key: key.into(), user, org: user - 1 - org.len()..user - 1 }
     }
 
+    /// Somebody who is called the same as user and as organisation.
     pub(super) fn stranger(name: &str) -> Self {
-        Self { user: name.into(), org: None }
+        Self { key: name.into(), user: 0, org: 0..name.len() }
     }
 
     pub(super) fn user(&self) -> &str {
-        &self.user
+        &self.key[self.user..]
     }
 
     pub(super) fn org(&self) -> &str {
-        self.org.as_deref().unwrap_or(&self.user)
+        &self.key[self.org.clone()]
+    }
+
+    pub(super) fn key_text(&self, scope: Scope) -> &str {
+        match scope {
+            Scope::Org => self.org(),
+            _ => &self.key,
+        }
     }
 }
 
@@ -63,10 +76,7 @@ impl Names {
 
 impl KeyTexts for Names {
     fn key_text(&self, scope: Scope) -> &str {
-        match scope {
-            Scope::Org => self.get().org(),
-            _ => self.get().user(),
-        }
+        self.get().key_text(scope)
     }
 }
 
@@ -79,8 +89,9 @@ pub(super) struct Pages {
     size: usize,
 }
 
-/// The most callers of one page, so that threads seldom meet at the count of one.
-const MAX_PLACES: usize = 1_024;
+/// The most callers of one page: few pages, so that their counts stay in the cache, and some, so that threads seldom
+/// meet at one.
+const MAX_PLACES: usize = 4_096;
 
 impl Pages {
     /// Copies the names; the answer finds them again by [`Pages::get`].
@@ -93,9 +104,7 @@ impl Pages {
         let (page, place) = (self.pages.len() - 1, self.next);
         self.next += 1;
         if let Page::Many(places) = &*self.pages[page] {
-            let Identity { user, org } = names.get();
-            let filled = places[place].set(Identity { user: user.clone(), org: org.clone() });
-            filled.expect("no place is given twice");
+            places[place].set(names.get().clone()).expect("no place is given twice");
         }
         (u32::try_from(page).expect("memory has room for fewer"), u16::try_from(place).expect("a page is not so large"))
     }

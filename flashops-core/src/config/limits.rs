@@ -76,6 +76,9 @@ fn limit(raw: &Spanned<RawLimit>, text: &str, money: MoneyUnit) -> Result<Limit,
     if let Some(routes) = &raw.routes {
         limit = limit.with_routes(routes.get_ref()).map_err(|error| (routes.span(), error.to_string()))?;
     }
+    if let Some(calls) = &raw.calls_model {
+        limit = limit.with_calls_model(*calls.get_ref()).map_err(|error| (calls.span(), error.to_string()))?;
+    }
     if let Some(shares) = &raw.thresholds {
         let places = shares.get_ref().iter().map(Spanned::span);
         let list = places.map(|place| threshold(text, place)).collect::<Result<Vec<_>, _>>()?;

@@ -40,7 +40,7 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `key`, `key_file` or `key_env` | the API key, a file or an environment variable that holds it | one is required |
-//! | `user` | 1 to 128 bytes; counted by this name, whatever the organisation | required |
+//! | `user` | 1 to 128 bytes; a user of one organisation is another than its namesake in the next | required |
 //! | `org` | 1 to 128 bytes | required |
 //! | `admin` | whether it may see everybody's usage | `false` |
 //!
@@ -58,6 +58,7 @@
 //! | `zone` | the IANA time zone of a calendar window | `"UTC"` |
 //! | `anchor` | where a calendar window begins; see [`CalendarUnit`](crate::window::CalendarUnit) | its beginning |
 //! | `routes` | patterns; see [`RoutePatterns`](crate::limit::RoutePatterns) | every route of a model |
+//! | `calls_model` | whether it counts calls of models only, or all else only, on whatever route | both on its `routes`; without these, calls |
 //! | `mode` | `"enforce"`, `"warn"`, `"shadow"` | `"enforce"` |
 //! | `algorithm` | of a sliding window: `"ring"`, `"approximate"`, `"gcra"` | `"ring"` |
 //! | `share` | on a shared store: `"exact"`, `"leased"` | `"exact"` |
@@ -82,7 +83,7 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `on_expiry` | `"checkpoint"`, `"full"`, `"release"` | `"checkpoint"` |
-//! | `on_exhausted` | `"continue"` | `"continue"` |
+//! | `on_exhausted` | a stream beyond its hold, without room: `"continue"`, `"cut"` | `"continue"` |
 //! | `unknown_model` | `"deny"`, `"tokens-only"` | `"deny"` where a cost limit applies, else `"tokens-only"` |
 //! | `carry_debt` | `"full"`, `"none"`, or the most that is carried, in the unit of each limit | `"full"` |
 //! | `missing_usage` | `"charge-estimate"`, `"charge-reservation"` | `"charge-estimate"` |

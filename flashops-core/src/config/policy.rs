@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
 use super::schema::{RawPolicy, Text, Whole, WordOrNumber};
 use super::value::{bounded, bounded_duration, choose};
-use crate::limit::{CarryDebt, MissingUsage, OnExpiry, Switches, UnknownModel};
+use crate::limit::{CarryDebt, MissingUsage, OnExhausted, OnExpiry, Switches, UnknownModel};
 use crate::place::Mistake;
 use crate::record::{Tally, TokenThreshold};
 use crate::store::Bounds;
@@ -25,6 +25,8 @@ const WAITS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_
 
 /// How long a shared store may take.
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+
+const ON_EXHAUSTED: [(&str, OnExhausted); 2] = [("continue", OnExhausted::Continue), ("cut", OnExhausted::Cut)];
 
 const ON_EXPIRY: [(&str, OnExpiry); 3] =
     [("checkpoint", OnExpiry::Checkpoint), ("full", OnExpiry::Full), ("release", OnExpiry::Release)];
@@ -60,10 +62,10 @@ const STORED_CONTENT: [(&str, StoredContent); 2] =
 
 /// The switches of the policy.
 pub(super) fn switches(raw: &RawPolicy) -> Result<Switches, Mistake> {
-    only(&raw.on_exhausted, "continue", "cut", "cut streams")?;
     only(&raw.input_estimate, "bytes", "calibrated", "calibrate estimates")?;
     let usual = Switches::default();
     Ok(Switches {
+        on_exhausted: or(&raw.on_exhausted, usual.on_exhausted, |word| choose(word, &ON_EXHAUSTED))?,
         on_expiry: or(&raw.on_expiry, usual.on_expiry, |word| choose(word, &ON_EXPIRY))?,
         unknown_model: raw.unknown_model.as_ref().map(|word| choose(word, &UNKNOWN_MODEL)).transpose()?,
         carry_debt: or(&raw.carry_debt, usual.carry_debt, carry_debt)?,

@@ -14,9 +14,9 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 42] = [
-    "admin", "algorithm", "amount", "anchor", "anonymous", "carry_debt", "default_model", "dialect", "fallback",
-    "file", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
+pub(super) const PUBLIC_KEYS: [&str; 43] = [
+    "admin", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt", "default_model", "dialect",
+    "fallback", "file", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
     "max_reservations", "max_wait", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
     "on_store_error", "org", "path", "replace", "resource", "routes", "scope", "share", "spent_status",
     "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model", "user",
@@ -56,6 +56,7 @@ pub(super) struct RawLimit {
     pub(super) zone: Option<Text>,
     pub(super) anchor: Option<Whole>,
     pub(super) routes: Option<Spanned<Vec<String>>>,
+    pub(super) calls_model: Option<Spanned<bool>>,
     pub(super) mode: Option<Text>,
     pub(super) algorithm: Option<Text>,
     pub(super) share: Option<Text>,

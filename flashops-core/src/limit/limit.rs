@@ -105,6 +105,7 @@ pub struct Limit {
     mode: Mode,
     algorithm: Algorithm,
     routes: Option<RoutePatterns>,
+    calls_model: Option<bool>,
     thresholds: Vec<Threshold>,
 }
 
@@ -168,11 +169,12 @@ impl Limit {
         if amount > MAX_AMOUNT {
             return Err(LimitError::AmountTooLarge);
         }
-        let (mode, algorithm) = (Mode::default(), Algorithm::default());
-        Ok(Self { name, scope, resource, amount, window, mode, algorithm, routes: None, thresholds: Vec::new() })
+        let (mode, algorithm, routes, calls_model) = (Mode::default(), Algorithm::default(), None, None);
+        let thresholds = Vec::new();
+        Ok(Self { name, scope, resource, amount, window, mode, algorithm, routes, calls_model, thresholds })
     }
 
-    /// Counts only on these routes, whether or not they call a model.
+    /// Counts only on these routes, and there every request, unless [`Limit::with_calls_model`] says which.
     ///
     /// # Errors
     ///
@@ -187,6 +189,21 @@ impl Limit {
             return Err(LimitError::NoRoute);
         }
         self.routes = Some(patterns);
+        Ok(self)
+    }
+
+    /// Counts only requests that call a model, or only those that do not.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError::NeverCounts`] for those that do not, if the limit is on anything but requests, or counts for a
+    /// model or a provider: it would never count anything.
+    pub fn with_calls_model(mut self, calls_model: bool) -> Result<Self, LimitError> {
+        let of_models = self.resource != Resource::Requests || matches!(self.scope, Scope::Model | Scope::Provider);
+        if of_models && !calls_model {
+            return Err(LimitError::NeverCounts);
+        }
+        self.calls_model = Some(calls_model);
         Ok(self)
     }
 
@@ -270,9 +287,28 @@ impl Limit {
         self.algorithm
     }
 
-    /// On which routes it counts; `None` for every route of a model.
+    /// On which routes it counts; `None` for every route.
     pub const fn routes(&self) -> Option<&RoutePatterns> {
         self.routes.as_ref()
+    }
+
+    /// Whether it counts only requests that call a model, or only those that do not; `None` for all of its routes.
+    pub const fn calls_model(&self) -> Option<bool> {
+        match (self.calls_model, &self.routes) {
+            (None, None) => Some(true),
+            (said, _) => said,
+        }
+    }
+
+    /// Whether it counts a request on this path.
+    pub(super) fn counts(&self, path: &str, calls_model: bool) -> bool {
+        self.calls_model().is_none_or(|wanted| wanted == calls_model)
+            && self.routes.as_ref().is_none_or(|routes| routes.contains(path))
+    }
+
+    /// Whether it counts exactly the requests that another limit counts.
+    pub(crate) fn counts_the_same_as(&self, other: &Self) -> bool {
+        (self.routes(), self.calls_model()) == (other.routes(), other.calls_model())
     }
 
     /// The shares at which an event fires, in thousandths, ascending.
@@ -307,6 +343,8 @@ pub enum LimitError {
     DuplicateName(String),
     /// The generic cell rate algorithm cannot express the limit.
     Gcra(GcraError),
+    /// What calls no model uses no tokens and no money, has no model, and is never in progress.
+    NeverCounts,
     /// The routes exclude everything.
     NoRoute,
     /// Only a sliding window has a choice of algorithm.
@@ -332,6 +370,9 @@ impl fmt::Display for LimitError {
             Self::ConcurrencyHasNoWindow => f.write_str("a concurrency limit has no window"),
             Self::DuplicateName(name) => write!(f, "two limits are named {name:?}"),
             Self::Gcra(error) => error.fmt(f),
+            Self::NeverCounts => f.write_str(
+                "what calls no model is counted by limits on requests only, and by none of scope `model` or `provider`",
+            ),
             Self::NoRoute => f.write_str("the routes exclude everything: add a pattern without `!`"),
             Self::NotSliding => f.write_str("only a sliding window has a choice of algorithm"),
             Self::Route(error) => error.fmt(f),
@@ -342,3 +383,46 @@ impl fmt::Display for LimitError {
 }
 
 impl std::error::Error for LimitError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(scope: Scope, resource: Resource) -> Limit {
+        Limit::new("l", scope, resource, 5, Window::Lifetime).unwrap()
+    }
+
+    #[test]
+    fn a_limit_counts_calls_of_models_or_other_requests_or_both_as_it_says() {
+        let limit = || limit(Scope::User, Resource::Requests);
+        let pets = || limit().with_routes(["/pets"]).unwrap();
+        let only = |limit: Limit, calls_model| limit.with_calls_model(calls_model).unwrap();
+        for (limit, model_on_pets, other_on_pets, model_elsewhere, other_elsewhere) in [
+            (limit(), true, false, true, false),
+            (only(limit(), true), true, false, true, false),
+            (only(limit(), false), false, true, false, true),
+            (pets(), true, true, false, false),
+            (only(pets(), true), true, false, false, false),
+            (only(pets(), false), false, true, false, false),
+            (only(limit(), false).with_routes(["/pets"]).unwrap(), false, true, false, false),
+        ] {
+            let counts = |path| (limit.counts(path, true), limit.counts(path, false));
+            assert_eq!(counts("/pets"), (model_on_pets, other_on_pets), "{limit:?}");
+            assert_eq!(counts("/zoo"), (model_elsewhere, other_elsewhere), "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_would_never_count_is_refused() {
+        for scope in Scope::ALL {
+            for resource in [Resource::Requests, Resource::Tokens, Resource::Cost] {
+                let counts = resource == Resource::Requests && !matches!(scope, Scope::Model | Scope::Provider);
+                let limit = limit(scope, resource);
+                assert!(limit.clone().with_calls_model(true).is_ok());
+                assert_eq!(limit.with_calls_model(false).is_ok(), counts, "{scope} {resource:?}");
+            }
+        }
+        let streams = Limit::concurrency("c", Scope::User, 1).unwrap();
+        assert_eq!(streams.with_calls_model(false), Err(LimitError::NeverCounts));
+    }
+}

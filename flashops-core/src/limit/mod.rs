@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Edge cases: a limit of 0 admits nothing. A policy without limits admits everything. Two limits may not have the same
-//! name. A limit without routes counts on every route that calls a model, and on no other.
+//! name. A limit without routes counts every request that calls a model, and no other; see
+//! [`Limit::with_calls_model`].
 //!
 //! What this module does not do: count. It is the plan; accounts in a store hold the numbers.
 
@@ -29,7 +30,7 @@ mod routes;
 
 pub use denied::{Denied, Retry};
 pub use limit::{Algorithm, Limit, LimitError, Mode, Resource, Threshold, Window};
-pub use policy::{LimitIndex, LimitSet, MissingUsage, OnExpiry, Policy, Switches, UnknownModel};
+pub use policy::{LimitIndex, LimitSet, MissingUsage, OnExhausted, OnExpiry, Policy, Switches, UnknownModel};
 pub use routes::{RouteError, RoutePatterns};
 
 pub use crate::window::CarryDebt;

@@ -85,6 +85,16 @@ pub enum UnknownModel {
     TokensOnly,
 }
 
+/// What happens to a stream whose counted output goes beyond what is held, when no limit has room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// It goes on, and what it uses beyond is debt.
+    #[default]
+    Continue,
+    /// It waits for the answer, and ends in its own wire format.
+    Cut,
+}
+
 /// What a complete, successful answer without usage is charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingUsage {
@@ -108,6 +118,8 @@ pub struct Switches {
     pub carry_debt: CarryDebt,
     /// What an answer without usage is charged.
     pub missing_usage: MissingUsage,
+    /// What happens to a stream that goes beyond its hold.
+    pub on_exhausted: OnExhausted,
     /// How long a hold may live.
     pub max_lifetime: Duration,
 }
@@ -119,6 +131,7 @@ impl Default for Switches {
             unknown_model: None,
             carry_debt: CarryDebt::default(),
             missing_usage: MissingUsage::default(),
+            on_exhausted: OnExhausted::default(),
             max_lifetime: Duration::from_secs(3600),
         }
     }
@@ -183,10 +196,10 @@ impl Policy {
         &self.switches
     }
 
-    /// The limits that count on a route. Those without routes count on it if it calls a model.
+    /// The limits that count a request on a route, which calls a model or not. Those that say neither routes nor
+    /// [which](Limit::with_calls_model) count it if it does.
     pub fn limits_on(&self, path: &str, calls_model: bool) -> LimitSet {
-        let counts = |limit: &Limit| limit.routes().map_or(calls_model, |routes| routes.contains(path));
-        self.select(counts)
+        self.select(|limit| limit.counts(path, calls_model))
     }
 
     /// The limits for which this holds.

@@ -56,6 +56,7 @@ impl PriceBook {
     ///     as_of = "2026-11-20"
     ///     context_window = 32768          # default unknown
     ///     max_output = 4096               # default unknown
+    ///     max_media_tokens = 1600         # of one image; default 8192
     ///
     ///     [[model.price]]                 # until the end of 2025: 20 for 1,000 tokens of any class
     ///     flat = "20"
@@ -87,8 +88,8 @@ impl PriceBook {
     /// This book with another one over it.
     ///
     /// A model whose name the other book knows, as a name or as an alias, is replaced, prices and source together; its
-    /// aliases, context window and largest output stay where the other book says nothing about them. An alias that the
-    /// other book knows is the other book's.
+    /// aliases, context window, largest output and largest image stay where the other book says nothing about them. An
+    /// alias that the other book knows is the other book's.
     ///
     /// # Errors
     ///
@@ -157,6 +158,7 @@ impl PriceBook {
         new.aliases.extend(old.aliases);
         new.context_window = new.context_window.or(old.context_window);
         new.max_output = new.max_output.or(old.max_output);
+        new.max_media_tokens = new.max_media_tokens.or(old.max_media_tokens);
     }
 
     fn dated(&self, name: &str) -> Option<&Model> {
@@ -341,7 +343,11 @@ mod tests {
     fn an_extension_wins_by_name_and_keeps_what_it_does_not_say() {
         let ours = book(
             &[
-                model("a", "aliases = [\"a1\", \"a2\"]\ncontext_window = 10\nmax_output = 5", &flat(1)),
+                model(
+                    "a",
+                    "aliases = [\"a1\", \"a2\"]\ncontext_window = 10\nmax_output = 5\nmax_media_tokens = 3",
+                    &flat(1),
+                ),
                 model("b", "aliases = [\"b1\"]", &flat(2)),
                 model("c", "", &flat(3)),
             ]
@@ -358,7 +364,7 @@ mod tests {
         let a = book.model("a1").unwrap();
         assert_eq!(a.aliases().collect::<Vec<_>>(), ["a1"]);
         assert_eq!(a.context_window().map(Tokens::get), Some(10));
-        assert_eq!(a.max_output().map(Tokens::get), Some(7));
+        assert_eq!((a.max_output().map(Tokens::get), a.max_media_tokens().map(Tokens::get)), (Some(7), Some(3)));
         assert_eq!(book.model("b").unwrap().aliases().count(), 0);
         let names: HashSet<&str> = book.models().map(Model::name).collect();
         assert_eq!(names, HashSet::from(["a", "b", "d"]));

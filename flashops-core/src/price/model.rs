@@ -18,6 +18,7 @@ pub struct Model {
     pub(super) as_of: Date,
     pub(super) context_window: Option<Tokens>,
     pub(super) max_output: Option<Tokens>,
+    pub(super) max_media_tokens: Option<Tokens>,
     /// Never empty, the earliest first, no two from the same date.
     pub(super) prices: Vec<Price>,
 }
@@ -56,6 +57,11 @@ impl Model {
     /// The most output tokens of one request, if known; zero for a model that only reads.
     pub const fn max_output(&self) -> Option<Tokens> {
         self.max_output
+    }
+
+    /// The most input tokens of one image, if stated; zero for a model that reads none.
+    pub const fn max_media_tokens(&self) -> Option<Tokens> {
+        self.max_media_tokens
     }
 
     /// Its price at a time: the latest that is in effect. `None` before the first.

@@ -71,6 +71,7 @@ struct RawModel {
     as_of: Day,
     context_window: Option<Spanned<TokenCount>>,
     max_output: Option<TokenCount>,
+    max_media_tokens: Option<TokenCount>,
     price: Vec<Spanned<RawPrice>>,
 }
 
@@ -103,6 +104,7 @@ impl RawModel {
             as_of: self.as_of.date,
             context_window: self.context_window.map(|window| window.into_inner().0),
             max_output: self.max_output.map(|most| most.0),
+            max_media_tokens: self.max_media_tokens.map(|most| most.0),
             prices,
         })
     }
@@ -302,6 +304,14 @@ mod tests {
             (
                 with("as_of", "max_output = 9007199254740992\nas_of"),
                 "line 6, column 14, `max_output = 9007199254740992`: the number is above",
+            ),
+            (
+                with("as_of", "max_media_tokens = \"8192\"\nas_of"),
+                "line 6, column 20, `max_media_tokens = \"8192\"`: invalid type: string",
+            ),
+            (
+                with("as_of", "max_media_tokens = 9007199254740992\nas_of"),
+                "line 6, column 20, `max_media_tokens = 9007199254740992`: the number is above",
             ),
             (
                 with("as_of", "context_window = 0\nas_of"),

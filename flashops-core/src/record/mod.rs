@@ -51,7 +51,7 @@
 //!
 //! Edge cases: a recorder is called on the request's own thread, from destructors too, so it must be quick, must not
 //! block and must not panic. Every request that was reserved ends in exactly one [`Event::Settled`] or
-//! [`Event::Voided`].
+//! [`Event::Voided`]. One that its caller left before the store answered is voided without having been told of before.
 //!
 //! What this module does not do: keep a durable ledger, or write logs or metrics. Those are recorders of their own.
 
@@ -92,6 +92,11 @@ pub enum Event<'a> {
         denied: &'a Denied,
         /// The policy that the refusal speaks of.
         policy: &'a Policy,
+    },
+    /// A request was reserved, and goes on.
+    Reserved {
+        /// What was asked for.
+        call: &'a CallInfo,
     },
     /// A reserved request ended without anything to charge: it never reached the provider.
     Voided {
@@ -175,6 +180,8 @@ pub enum Ending {
     Failed,
     /// The response broke off: the upstream failed, or the client left.
     Cut,
+    /// The layer ended the response: it went beyond what was held, and a limit had no room for more.
+    Exhausted,
 }
 
 impl Ending {
@@ -185,6 +192,7 @@ impl Ending {
             Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Cut => "cut",
+            Self::Exhausted => "exhausted",
         }
     }
 }

@@ -306,7 +306,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The answer to [`Store::reserve`].
     type Reserve: Future<Output = Result<Result<Reserved, Refused>, StoreError>> + Send;
     /// The answer to [`Store::extend`].
-    type Extend: Future<Output = Result<Extended, StoreError>> + Send;
+    type Extend: Future<Output = Result<Extended, StoreError>> + Send + Unpin;
     /// The answer to [`Store::settle`].
     type Settle: Future<Output = Result<Settled, StoreError>> + Send;
     /// The answer to [`Store::standings`].

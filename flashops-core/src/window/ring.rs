@@ -147,6 +147,9 @@ impl<C: Count> Head<C> {
             return now;
         }
         let last = SLOTS as u64;
+        if self.current.get() == used {
+            return span.start(self.bucket + last);
+        }
         for bucket in (self.bucket + 1).saturating_sub(last)..=self.bucket {
             let count = if bucket == self.bucket {
                 self.current.get()

@@ -147,6 +147,7 @@ cases! { ($)
     102 thresholds::a_sliding_threshold_fires_again_only_after_usage_was_low_for_once
     103 thresholds::counted_requests_fire_thresholds
     104 thresholds::what_is_only_held_fires_nothing
+    105 thresholds::a_sliding_threshold_fires_on_the_way_up_and_never_later
 }
 
 /// Runs every case, each on a harness of its own.

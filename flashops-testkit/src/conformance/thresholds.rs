@@ -52,6 +52,21 @@ pub(super) async fn a_sliding_threshold_fires_again_only_after_usage_was_low_for
     assert_eq!(shares(&at.spend(4, tokens(0), tokens(1_200)).await), [(1_000, 1_200)]);
 }
 
+pub(super) async fn a_sliding_threshold_fires_on_the_way_up_and_never_later<H: Harness>(harness: &H) {
+    let at = Subject::new(harness, vec![watched(per_minute("tpm", Resource::Tokens, 1_000), &[1_000])]).await;
+    assert_eq!(shares(&at.spend(1, tokens(0), tokens(950)).await), []);
+    at.advance(SECOND * 50).await;
+    assert_eq!(shares(&at.spend(2, tokens(0), tokens(50)).await), [(1_000, 1_000)]);
+    at.advance(SECOND * 20).await;
+    assert_eq!(at.sum().await.0, 50);
+    assert_eq!(shares(&at.spend(3, tokens(0), tokens(2_000)).await), [], "less than a window after the last time");
+    at.advance(SECOND * 45).await;
+    assert_eq!(shares(&at.spend(4, tokens(0), tokens(500)).await), [], "a window has passed, but it only stayed high");
+    at.advance(SECOND * 20).await;
+    assert_eq!(at.sum().await.0, 500);
+    assert_eq!(shares(&at.spend(5, tokens(0), tokens(500)).await), [(1_000, 1_000)]);
+}
+
 pub(super) async fn counted_requests_fire_thresholds<H: Harness>(harness: &H) {
     let limit = per_minute("rpm", Resource::Requests, 10).with_thresholds([500]).expect("valid");
     let at = Subject::new(harness, vec![limit]).await;

@@ -55,11 +55,13 @@ pub(super) enum State {
     Settled(Amounts),
 }
 
-/// A threshold: when it last fired, and whether usage was low since.
+/// A threshold: when it last fired, whether usage was low since, and whether it was below when it was last looked at,
+/// or since then.
 #[derive(Clone, Copy, Debug)]
 struct Fired {
     at: Moment,
     low_since: bool,
+    below: bool,
 }
 
 /// Everything that happened.
@@ -252,10 +254,11 @@ impl Model {
     pub(super) fn observe(&mut self) {
         let fired: Vec<(Account, u16)> = self.fired.keys().copied().collect();
         for (account, threshold) in fired {
-            let level = level(self.policy.limit(account.0), threshold);
-            if self.used(account) * 10 < level * 9 {
-                self.fired.entry((account, threshold)).and_modify(|fired| fired.low_since = true);
-            }
+            let (used, level) = (self.used(account), level(self.policy.limit(account.0), threshold));
+            self.fired.entry((account, threshold)).and_modify(|fired| {
+                fired.below |= used < level;
+                fired.low_since |= used * 10 < level * 9;
+            });
         }
     }
 
@@ -265,9 +268,12 @@ impl Model {
         for (account, limit) in self.accounts(keys, limits) {
             let used = self.used(account);
             for &threshold in limit.thresholds() {
-                let before = self.fired.get(&(account, threshold));
-                if used >= level(&limit, threshold) && before.is_none_or(|fired| fires_again(&limit, *fired, now)) {
-                    self.fired.insert((account, threshold), Fired { at: now, low_since: false });
+                if used < level(&limit, threshold) {
+                    continue;
+                }
+                let before = self.fired.get_mut(&(account, threshold));
+                if before.is_none_or(|fired| fires_again(&limit, fired, now)) {
+                    self.fired.insert((account, threshold), Fired { at: now, low_since: false, below: false });
                     let used = u64::try_from(used).expect("amounts are small");
                     told.push(Crossing { limit: account.0, threshold, used });
                 }
@@ -277,9 +283,11 @@ impl Model {
     }
 }
 
-fn fires_again(limit: &Limit, fired: Fired, now: Moment) -> bool {
+/// Whether it fires for usage that is high now. Whatever is not told now is not told later.
+fn fires_again(limit: &Limit, fired: &mut Fired, now: Moment) -> bool {
+    let came_up = std::mem::replace(&mut fired.below, false);
     match limit.window() {
-        Some(Window::Sliding(window)) => fired.low_since && now.tick.since(fired.at.tick) >= *window,
+        Some(Window::Sliding(window)) => came_up && fired.low_since && now.tick.since(fired.at.tick) >= *window,
         Some(Window::Calendar(_)) => now.unix.0.div_euclid(86_400) > fired.at.unix.0.div_euclid(86_400),
         Some(Window::Lifetime) | None => false,
     }

@@ -31,7 +31,8 @@ pin_project! {
         B: Body,
         T: Store,
     {
-        Refused { data: Option<Bytes> },
+        // Bytes of the layer's own: of a refusal, or the end of a stream that it cut.
+        Own { data: Option<Bytes> },
         Passed { #[pin] body: B },
         // The error of the inner body waits until the bytes before it have passed.
         Metered { #[pin] body: B, metering: Metering<T>, error: Option<B::Error> },
@@ -40,7 +41,7 @@ pin_project! {
 
 impl<B: Body, T: Store> ResponseBody<B, T> {
     pub(super) fn refused(data: Bytes) -> Self {
-        Self { kind: Kind::Refused { data: Some(data).filter(|data| !data.is_empty()) } }
+        Self { kind: Kind::Own { data: Some(data).filter(|data| !data.is_empty()) } }
     }
 
     pub(super) const fn passed(body: B) -> Self {
@@ -61,16 +62,25 @@ where
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            KindProj::Refused { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+        let mut kind = self.project().kind;
+        match kind.as_mut().project() {
+            KindProj::Own { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Passed { body } => body.poll_frame(cx),
-            KindProj::Metered { body, metering, error } => poll_metered(body, metering, error, cx),
+            KindProj::Metered { body, metering, error } => match ready!(poll_metered(body, metering, error, cx)) {
+                Next::Frame(frame) => Poll::Ready(frame),
+                Next::NoRoom => {
+                    let last = metering.end_here();
+                    // The inner body goes, so that its provider stops.
+                    kind.set(Kind::Own { data: None });
+                    Poll::Ready(last.map(|data| Ok(Frame::data(data))))
+                }
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Refused { data } => data.is_none(),
+            Kind::Own { data } => data.is_none(),
             Kind::Passed { body } => body.is_end_stream(),
             Kind::Metered { metering, error, .. } => metering.is_done() && error.is_none(),
         }
@@ -78,32 +88,40 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Refused { data } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
+            Kind::Own { data } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
             Kind::Passed { body } => body.size_hint(),
-            Kind::Metered { body, metering, .. } if !metering.hides() => body.size_hint(),
+            Kind::Metered { body, metering, .. } if !metering.alters() => body.size_hint(),
             Kind::Metered { .. } => SizeHint::default(),
         }
     }
 }
 
-type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
+/// What comes next of a metered body.
+enum Next<E> {
+    Frame(Option<Result<Frame<Bytes>, E>>),
+    /// Nothing: it went beyond its hold, and no limit has room for more.
+    NoRoom,
+}
 
 fn poll_metered<B, T>(
     mut body: Pin<&mut B>,
     metering: &mut Metering<T>,
     error: &mut Option<B::Error>,
     cx: &mut Context<'_>,
-) -> Polled<B::Error>
+) -> Poll<Next<B::Error>>
 where
     B: Body<Data = Bytes>,
     T: Store,
 {
     loop {
         if let Some(frame) = metering.next_frame() {
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Next::Frame(Some(Ok(frame))));
         }
         if metering.has_ended() {
-            return Poll::Ready(error.take().map(Err));
+            return Poll::Ready(Next::Frame(error.take().map(Err)));
+        }
+        if !ready!(metering.poll_room(cx)) {
+            return Poll::Ready(Next::NoRoom);
         }
         match ready!(body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flashops_core::budget::{Begin, BeginError, Call, CallRequest};
 use flashops_core::caller::Caller;
 use flashops_core::estimate::Estimate;
+use flashops_core::limit::OnExhausted;
 use flashops_core::record::Ending;
 use flashops_core::store::Store;
 use flashops_core::units::Tokens;
@@ -31,7 +32,7 @@ use crate::inspect::WireFormat;
 use crate::path::plain;
 use crate::reject::headers::insert;
 use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
-use crate::usage::BodyKind;
+use crate::usage::{BodyKind, CutStream};
 
 /// The response header that names the output cap which the layer wrote into the request.
 pub const OUTPUT_CAP: HeaderName = HeaderName::from_static("flashops-output-cap");
@@ -274,7 +275,8 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let kind = body_kind(response.headers());
         let length = declared_length(response.headers());
         let hides = planned.hides_usage && kind == Some(BodyKind::Sse);
-        if hides {
+        let cuts = self.shared.cuts() && kind == Some(BodyKind::Sse);
+        if hides || cuts {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         // What is no success, a redirect too, used no model unless it says so.
@@ -282,6 +284,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let format = self.format;
         response.map(|body| {
             let metering = Metering::new(guard, format, kind, hides, ending);
+            let metering = metering.with_cut(cuts.then(|| CutStream::new(format)));
             let mut metering = metering.with_length(length.or_else(|| body.size_hint().exact()));
             if body.is_end_stream() {
                 metering.end(true);
@@ -292,6 +295,10 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
 }
 
 impl<T: Store, I, K> Shared<T, I, K> {
+    fn cuts(&self) -> bool {
+        self.budget.policy().switches().on_exhausted == OnExhausted::Cut
+    }
+
     fn refuse(&self, route: usize, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
         let dialect = Dialect::of(parts.uri.path(), &parts.headers, self.options.routes[route].dialect());
         let context = RefusalContext::new(dialect, self.budget.store().now().unix);

@@ -1,3 +1,5 @@
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use flashops_core::budget::Call;
 use flashops_core::record::Ending;
@@ -7,7 +9,7 @@ use flashops_core::usage::{Quality, Usage};
 use http_body::Frame;
 
 use crate::inspect::WireFormat;
-use crate::usage::{BodyKind, HideUsage, Meter, Passed};
+use crate::usage::{BodyKind, CutStream, HideUsage, Meter, Passed};
 
 /// Reads one response as it passes, and settles its call.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Metering<T: Store> {
     /// `None` where nobody knows how to read the body.
     meter: Option<Meter>,
     hide: Option<HideUsage>,
+    /// Where a stream is ended that has no room.
+    cut: Option<CutStream>,
     /// Output is counted while it comes.
     is_stream: bool,
     /// How the call ends if the body is complete.
@@ -41,7 +45,13 @@ impl<T: Store> Metering<T> {
         let meter = kind.map(|kind| Meter::new(format, kind));
         let is_stream = kind == Some(BodyKind::Sse);
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), meter, hide, is_stream, ending, seen: 0, length: None, ended: false, next }
+        Self { call: Some(call), meter, hide, cut: None, is_stream, ending, seen: 0, length: None, ended: false, next }
+    }
+
+    /// The same, for a stream that is ended when it goes beyond its hold and finds no room.
+    pub(super) fn with_cut(mut self, cut: Option<CutStream>) -> Self {
+        self.cut = cut;
+        self
     }
 
     /// The same, for a body that is complete with so many bytes.
@@ -50,9 +60,9 @@ impl<T: Store> Metering<T> {
         self
     }
 
-    /// Whether an event may be taken out of the body.
-    pub(super) const fn hides(&self) -> bool {
-        self.hide.is_some()
+    /// Whether the body may come out with another length than it went in.
+    pub(super) const fn alters(&self) -> bool {
+        self.hide.is_some() || self.cut.is_some()
     }
 
     /// Whether nothing more comes from the inner body.
@@ -91,10 +101,48 @@ impl<T: Store> Metering<T> {
                 call.progress(Usage::estimated(Tokens::ZERO, counted));
             }
         }
-        match &mut self.hide {
-            None => self.next.data = Some(data),
-            Some(hide) => self.next.passed = hide.push(data),
+        self.filter(data);
+    }
+
+    /// Lets pass what may pass of the next bytes.
+    fn filter(&mut self, data: Bytes) {
+        match (&mut self.hide, &mut self.cut) {
+            (None, None) => self.next.data = Some(data),
+            (Some(hide), None) => self.next.passed = hide.push(data),
+            (None, Some(cut)) => self.next.passed = cut.push(data),
+            (Some(hide), Some(cut)) => self.next.passed = hide.push(data).flat_map(|data| cut.push(data)).collect(),
         }
+    }
+
+    /// Lets pass what was withheld, unless it is the usage.
+    fn release(&mut self) {
+        let withheld = self.hide.as_mut().and_then(HideUsage::finish);
+        match &mut self.cut {
+            Some(cut) => {
+                let passed = std::mem::take(&mut self.next.passed);
+                self.next.passed = passed.chain(withheld.into_iter().flat_map(|data| cut.push(data))).collect();
+                self.next.data = cut.finish();
+            }
+            None => self.next.data = self.next.data.take().or(withheld),
+        }
+    }
+
+    /// Whether the stream may go on; `false` if it is to end here.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match (&mut self.call, &self.cut, &self.meter) {
+            (Some(call), Some(_), Some(meter)) if !meter.ended() => call.poll_room(cx),
+            _ => Poll::Ready(true),
+        }
+    }
+
+    /// Ends the stream here; gives its last bytes.
+    pub(super) fn end_here(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        let (meter, call) = (self.meter.as_ref()?, self.call.as_ref()?);
+        let counted = meter.counted_within(call.estimate().output);
+        let last = self.cut.as_mut().map(|cut| cut.end_here(counted.get()));
+        self.settle(false, Ending::Exhausted);
+        last
     }
 
     /// The inner body has ended, properly or not. What was withheld passes now, unless it is the usage.
@@ -103,14 +151,12 @@ impl<T: Store> Metering<T> {
             return;
         }
         self.ended = true;
-        if let Some(hide) = &mut self.hide {
-            self.next.data = hide.finish();
-        }
-        self.settle(complete);
+        self.release();
+        self.settle(complete, Ending::Cut);
     }
 
     /// Settles the call, once. A response that was whole by its own account is complete even if its end did not come.
-    fn settle(&mut self, complete: bool) {
+    fn settle(&mut self, complete: bool, broken: Ending) {
         let Some(mut call) = self.call.take() else { return };
         let estimate = call.estimate();
         // A server that has sent what was declared does not ask for the end.
@@ -125,13 +171,13 @@ impl<T: Store> Metering<T> {
                 (reported, meter.counted_within(estimate.output), meter.ended() || complete && needs_no_end)
             }
         };
-        call.progress(Usage::estimated(Tokens::ZERO, counted));
-        call.settle(&reported, if whole { self.ending } else { Ending::Cut });
+        call.note(Usage::estimated(Tokens::ZERO, counted));
+        call.settle(&reported, if whole { self.ending } else { broken });
     }
 }
 
 impl<T: Store> Drop for Metering<T> {
     fn drop(&mut self) {
-        self.settle(false);
+        self.settle(false, Ending::Cut);
     }
 }

@@ -51,13 +51,14 @@
 //! | complete and no success, without usage | none | kept |
 //! | complete success, without usage | by the policy's `missing_usage` | kept |
 //! | inner error, panic, dropped before the response head | the input estimate | kept |
+//! | ended by the layer: beyond its hold, and no room (`on_exhausted = "cut"`) | the input estimate with the output counted | kept |
 //! | body cut, hung or dropped before the usage | the larger of the usage seen, and the input estimate with the output counted | kept |
 //!
 //! # What is changed
 //!
-//! In the request: the output cap, where the route lowers it or none was declared, and
-//! `stream_options.include_usage`, with the length that follows. In the response: the one event of a stream that
-//! carries the usage which only the layer asked for, and headers. Nothing else.
+//! In the request: the output cap, where the route lowers it or none was declared, and `stream_options.include_usage`,
+//! with the length that follows. In the response: the one event of a stream that carries the usage which only the layer
+//! asked for, the end of a stream that it ends itself, and headers. Nothing else.
 //!
 //! Edge cases: a body that is not JSON, too long, or without a model is refused. A path counts as the route that it
 //! spells, with an encoded letter or a second slash too. A response is complete when its body has ended, or has its

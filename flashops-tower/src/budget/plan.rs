@@ -14,14 +14,12 @@ use crate::reject::Refusal;
 /// is not in the price book.
 const CAP_OF_UNKNOWN_MODEL: Tokens = Tokens::saturating(4_096);
 
-/// The most tokens of one media part besides what is in its bytes, of a model in the price book.
+/// The most tokens of one media part besides what is in its bytes, of a model whose entry in the price book states
+/// none: more than any of those makes of an image.
 const TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(8_192);
 
-/// The same of the model that counts an image of eight tiles as 48,169 tokens, and of a model that nobody knows.
+/// The same of a model that nobody knows: more than any known one makes of an image.
 const MOST_TOKENS_PER_MEDIA_PART: Tokens = Tokens::saturating(49_152);
-
-/// The model whose images are counted so high.
-const DEAR_IMAGES: &str = "gpt-4o-mini";
 
 /// The context window that is assumed for a model whose own is not in the price book.
 const UNKNOWN_CONTEXT_WINDOW: Tokens = Tokens::saturating(1_048_576);
@@ -99,10 +97,7 @@ fn input_bound(inspected: &Inspected, known: Option<&Model>, stored: StoredConte
 }
 
 fn tokens_per_media_part(known: Option<&Model>) -> Tokens {
-    match known {
-        Some(model) if model.name() != DEAR_IMAGES => TOKENS_PER_MEDIA_PART,
-        _ => MOST_TOKENS_PER_MEDIA_PART,
-    }
+    known.map_or(MOST_TOKENS_PER_MEDIA_PART, |model| model.max_media_tokens().unwrap_or(TOKENS_PER_MEDIA_PART))
 }
 
 /// The field that has the content of a request.

@@ -234,16 +234,12 @@ impl<'a> Cursor<'a> {
 
 /// The offset of the first quote, backslash or control character from `at` on.
 ///
-/// Long strings go by 32 bytes at a step in a form that compilers turn into vector instructions, short ones by eight.
+/// Most strings are short keys and words, which end within a few steps of eight bytes. The text of prompts and answers
+/// is long, and there memchr finds the end, and a pass that compilers turn into vector instructions finds whether a
+/// control character comes before it.
 fn plain_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
-        let hits = |b: &u8| (*b < 0x20) | (*b == b'"') | (*b == b'\\');
-        if block.iter().fold(false, |any, b| any | hits(b)) {
-            break;
-        }
-        at += 32;
-    }
-    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+    for _ in 0..SHORT_STEPS {
+        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };
         let hits = special(u64::from_le_bytes(*chunk));
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
@@ -251,8 +247,15 @@ fn plain_end(text: &[u8], mut at: usize) -> usize {
         at += 8;
     }
     let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\').unwrap_or(rest.len())
+    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let plain = &rest[..end];
+    if plain.iter().fold(u8::MAX, |least, &b| least.min(b)) < 0x20 {
+        return at + plain.iter().position(|&b| b < 0x20).unwrap_or(end);
+    }
+    at + end
 }
+
+const SHORT_STEPS: usize = 4;
 
 /// The high bit of each byte that is a quote, a backslash or below 0x20; bits above the lowest one can be wrong.
 const fn special(word: u64) -> u64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flashops_core::budget::RateLimiter;
 use flashops_core::caller::Caller;
 use flashops_core::key::{Key, Scope, ScopeSet, Scopes};
-use flashops_core::limit::{LimitSet, RoutePatterns};
+use flashops_core::limit::{Limit, LimitSet, RoutePatterns};
 use flashops_core::store::Store;
 use http::request::Parts;
 use http::{Method, Response};
@@ -95,7 +95,7 @@ impl<T: Store, I: Identify> RateLimitLayer<T, I> {
     }
 
     /// Leaves the routes that call a model to a [token budget](crate::budget) layer, which holds all limits of a call
-    /// at once. Requests on them pass uncounted, and limits without routes, which are limits on calls of a model, count
+    /// at once. Requests on them pass uncounted, and limits on calls of a model, such as those without routes, count
     /// nothing here.
     #[must_use]
     pub fn with_model_routes(self, routes: Vec<ModelRoute>) -> Self {
@@ -144,7 +144,11 @@ impl<T: Store, I> Shared<T, I> {
     pub(super) fn limits(&self, path: &str) -> LimitSet {
         match (self.everywhere, &self.model_routes) {
             (Some(limits), None) => limits,
-            (_, models) => self.limiter.policy().limits_on(path, models.is_none()).intersection(self.requests),
+            (None, None) => {
+                let on_path = |limit: &Limit| limit.routes().is_none_or(|routes| routes.contains(path));
+                self.limiter.policy().select(on_path).intersection(self.requests)
+            }
+            (_, Some(_)) => self.limiter.policy().limits_on(path, false).intersection(self.requests),
         }
     }
 

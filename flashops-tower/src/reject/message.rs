@@ -53,6 +53,7 @@ pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice
             out.number(*most);
             out.raw(" bytes.");
         }
+        Refusal::ProviderUnreachable => out.raw("The provider of the model cannot be reached."),
         Refusal::Internal => out.raw("The service failed to handle the request."),
     }
     if let Some(millis) = advice.and_then(|advice| advice.millis) {

@@ -54,6 +54,7 @@
 //! | an output cap above the route's | 400 | `invalid`: `output_cap_exceeded` | `invalid` | |
 //! | content that the provider keeps | 400 | `invalid`: `stored_content_not_supported` | `invalid` | |
 //! | a body beyond the bound of inspection | 413 | `invalid`: `request_too_large` | `request_too_large` | |
+//! | a provider that does not answer | 502 | `server_error`: `provider_unreachable` | `api_error` | |
 //! | a fault of the service | 500 | `server_error`: `internal_error` | `api_error` | |
 //!
 //! Every answer has `Cache-Control: no-store`. Where waiting helps there are `Retry-After` (whole seconds, rounded up,

@@ -73,7 +73,9 @@ pub enum Refusal<'a> {
         /// The bound in bytes.
         most: u64,
     },
-    /// Something that is not the client's fault.
+    /// The call was not answered by the provider of the model.
+    ProviderUnreachable,
+    /// Something else that is not the client's fault.
     Internal,
 }
 

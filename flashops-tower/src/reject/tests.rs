@@ -245,6 +245,10 @@ fn a_fault_on_our_side_is_answered_as_the_clients_of_each_dialect_expect() {
     let (open_ai, problem) = (("server_error", "internal_error"), (BLANK, "Internal Server Error"));
     let message = "The service failed to handle the request.";
     row(Refusal::Internal, 500, open_ai, "api_error", problem, NOTHING, message).check(&usual);
+
+    let (open_ai, problem) = (("server_error", "provider_unreachable"), (BLANK, "Bad Gateway"));
+    let message = "The provider of the model cannot be reached.";
+    row(Refusal::ProviderUnreachable, 502, open_ai, "api_error", problem, NOTHING, message).check(&usual);
 }
 
 #[test]

@@ -111,6 +111,9 @@ impl Verdict {
             Refusal::OutputOverCap { .. } => invalid("output_cap_exceeded"),
             Refusal::StoredContent { .. } => invalid("stored_content_not_supported"),
             Refusal::BodyTooLarge { .. } => Self { problem: Problem::Blank, ..Self::too_large() },
+            Refusal::ProviderUnreachable => {
+                Self::blank(StatusCode::BAD_GATEWAY, SERVER, "provider_unreachable", "api_error")
+            }
             Refusal::Internal => Self::blank(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", "api_error"),
         }
     }

@@ -229,7 +229,7 @@ impl Work<'_> {
 }
 
 impl Passed {
-    fn add(&mut self, bytes: Bytes) {
+    pub(super) fn add(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
         }
@@ -250,6 +250,14 @@ impl Iterator for Passed {
     fn size_hint(&self) -> (usize, Option<usize>) {
         let length = usize::from(self.first.is_some()) + self.rest.len();
         (length, Some(length))
+    }
+}
+
+impl FromIterator<Bytes> for Passed {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(bytes: I) -> Self {
+        let mut passed = Self::default();
+        bytes.into_iter().for_each(|bytes| passed.add(bytes));
+        passed
     }
 }
 

@@ -18,8 +18,9 @@
 //! assert_eq!(meter.counted_output().get(), 1);
 //! ```
 //!
-//! A [`Meter`] only looks at the bytes: it is given each chunk and hands nothing back. [`HideUsage`] is the one filter:
-//! it takes out the event that a client gets only because the layer asked the provider for usage.
+//! A [`Meter`] only looks at the bytes: it is given each chunk and hands nothing back. [`HideUsage`] is a filter:
+//! it takes out the event that a client gets only because the layer asked the provider for usage. [`CutStream`] is
+//! another, for streams that the layer may have to end.
 //!
 //! Edge cases: chunks may be split anywhere, inside a line end or a character too, and give the same result. Lines
 //! end in LF, CRLF or CR; a byte order mark is skipped. An event above [`MAX_EVENT`] and a JSON body above
@@ -28,12 +29,13 @@
 //! larger than its whole. A usage that never came is [`Quality::Absent`], not zero.
 //!
 //! What this module does not do: decode compressed bodies (give it the decoded bytes), settle anything, or change a
-//! response other than by [`HideUsage`].
+//! response other than by [`HideUsage`] and [`CutStream`].
 //!
 //! [`Quality::Absent`]: flashops_core::usage::Quality::Absent
 //! [`Quality::Estimated`]: flashops_core::usage::Quality::Estimated
 
 mod count;
+pub mod cut;
 mod deltas;
 mod events;
 mod hide;
@@ -43,6 +45,7 @@ mod reading;
 mod report;
 
 pub use count::MAX_REPORTED;
+pub use cut::CutStream;
 pub use events::MAX_EVENT;
 pub use hide::{HideUsage, Passed};
 pub use meter::{BodyKind, MAX_JSON_BODY, Meter};

@@ -12,6 +12,7 @@ use flashops_tower::inspect::WireFormat;
 use flashops_tower::rate_limit::RateLimitLayer;
 use flashops_tower::reject::headers::{Family, Headers};
 use flashops_tower::reject::{self, DefaultReject};
+use http::HeaderMap;
 
 use super::ControlsLayer;
 use super::identify::ConfiguredCallers;
@@ -66,6 +67,11 @@ impl<C: Clock> Controls<C> {
     /// What was used, by whom.
     pub const fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// The dialect in which clients on this path expect an error, for those that the service writes itself.
+    pub fn dialect_of(&self, path: &str, headers: &HeaderMap) -> reject::Dialect {
+        ModelRoute::dialect_of(self.layer.routes(), path, headers)
     }
 
     /// The layers.

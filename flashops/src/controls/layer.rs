@@ -30,6 +30,10 @@ impl<C: Clock> ControlsLayer<C> {
     ) -> Self {
         Self { rate_limit, token_budget, routes }
     }
+
+    pub(super) fn routes(&self) -> &[ModelRoute] {
+        &self.routes
+    }
 }
 
 impl<C: Clock> Clone for ControlsLayer<C> {

@@ -292,6 +292,17 @@ fn modes_algorithms_and_shares_are_kept() {
 }
 
 #[test]
+fn a_limit_can_count_only_what_calls_a_model_or_only_what_calls_none() {
+    let config =
+        config(&[limit("window = \"1m\"\ncalls_model = false"), limit("window = \"1m\"").replace("rpm", "b")].concat());
+    let names = |calls_model| -> Vec<&str> {
+        let set = config.policy().limits_on("/v1/messages", calls_model);
+        set.iter().map(|index| config.policy().limit(index).name()).collect()
+    };
+    assert_eq!((names(true), names(false)), (vec!["b"], vec!["rpm"]));
+}
+
+#[test]
 fn keys_come_from_the_text_a_file_or_the_environment() {
     let config = config(
         r#"

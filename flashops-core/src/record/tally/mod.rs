@@ -45,16 +45,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! There is one row for each organisation, user, model and route that was seen. It has what was counted since the
-//! start, which is exact, and a bucket for each minute of the last [`Tally::MAX_WINDOW`] in which anything was counted,
-//! for windows. The time of a call is when it ended; that of a request which was refused or given back is when it was
-//! made.
+//! There is one row for each organisation, user, model and route that was seen, from the first reservation on. It has
+//! what was counted since the start, which is exact, and a bucket for each minute of the last [`Tally::MAX_WINDOW`] in
+//! which anything was counted, for windows. The time of a call is when it ended; that of a request which was refused or
+//! given back is when it was made.
 //!
 //! When the tokens that an organisation settled in the window of the [`TokenThreshold`] come up to it, the hook of
-//! [`Tally::on_threshold`] is called: once, whatever number of calls settle at that moment, and again only when usage
-//! was below nine tenths of the threshold since then, and a window has passed. The alarm counts in sub-buckets of a
-//! thirty-ninth of the window, the oldest one whole, and a report in minutes, the oldest one whole. Neither is ever
-//! below the truth, so that the alarm is never late, but close to the threshold one can be ahead of the other.
+//! [`Tally::on_threshold`] is called: once, whatever number of calls settle at that moment, and again when they come up
+//! to it once more, if usage was below nine tenths of the threshold since then, and a window has passed. The alarm
+//! counts in sub-buckets of a thirty-ninth of the window, the oldest one whole, and a report in minutes, the oldest one
+//! whole. Neither is ever below the truth, so that the alarm is never late, but close to the threshold one can be ahead
+//! of the other.
 //!
 //! Edge cases: the number of rows is bounded. Rows never go, because the sums since the start must stay right; what has
 //! no room counts in a row called `other`, of its organisation if that has rows, else of all. Nothing is lost from

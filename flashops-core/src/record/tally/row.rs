@@ -34,7 +34,7 @@ pub(super) enum RowId {
 
 impl RowId {
     pub(super) fn of(call: &CallInfo) -> Self {
-        let (org, user) = org_and_user(&call.caller);
+        let (org, user) = (call.caller.org_key().fingerprint(), call.caller.user_key().fingerprint());
         let model = Key::new(Scope::Model, &call.model).fingerprint();
         let route = Key::new(Scope::Route, &call.route).fingerprint();
         Self::Own { org, user, model, route }
@@ -59,11 +59,6 @@ impl RowId {
     }
 }
 
-fn org_and_user(caller: &Caller) -> (Fingerprint, Fingerprint) {
-    let of = |scope, text| Key::new(scope, text).fingerprint();
-    (of(Scope::Org, caller.org()), of(Scope::User, caller.user()))
-}
-
 /// The names of a row: who called which model on which route.
 ///
 /// Names are for showing: they are cut to [`MAX_ROW_NAME`] bytes, and control characters are replaced by `U+FFFD`. Two
@@ -73,6 +68,8 @@ pub struct RowKey {
     pub(super) id: RowId,
     pub(super) org: Arc<str>,
     user: Arc<str>,
+    /// The text of the user's key.
+    user_key: Arc<str>,
     model: Arc<str>,
     route: Arc<str>,
 }
@@ -81,12 +78,14 @@ impl RowKey {
     /// `org` is the name of the organisation as it is shown.
     pub(super) fn new(id: RowId, org: Arc<str>, call: &CallInfo) -> Self {
         if let RowId::Own { .. } = id {
-            let (user, model, route) =
-                (shown(call.caller.user()), shown_shared(&call.model), shown_shared(&call.route));
-            return Self { id, org, user, model, route };
+            let caller = &call.caller;
+            let text = caller.user_key().text();
+            let user_key = if fits(caller.user()) && fits(caller.org()) { text.into() } else { shown(text) };
+            let (user, model, route) = (shown(caller.user()), shown_shared(&call.model), shown_shared(&call.route));
+            return Self { id, org, user, user_key, model, route };
         }
-        let rest: Arc<str> = REST.into();
-        Self { id, org, user: Arc::clone(&rest), model: Arc::clone(&rest), route: rest }
+        let rest = || Arc::from(REST);
+        Self { id, org, user: rest(), user_key: rest(), model: rest(), route: rest() }
     }
 
     /// The organisation.
@@ -129,17 +128,33 @@ impl RowKey {
         !matches!(self.id, RowId::Own { .. })
     }
 
+    /// The keys of its user and of its organisation; `None` for a row of the rest.
+    ///
+    /// A store in this process finds their accounts by them. Their texts are made of names as they are shown, so that
+    /// a store elsewhere finds an account only if no name was cut.
+    pub fn keys(&self) -> Option<[Key<'_>; 2]> {
+        match self.id {
+            RowId::Own { org, user, .. } => Some([
+                Key::with_fingerprint(Scope::User, &self.user_key, user),
+                Key::with_fingerprint(Scope::Org, &self.org, org),
+            ]),
+            RowId::RestOfOrg { .. } | RowId::Rest => None,
+        }
+    }
+
     /// Whether the calls in this row are those of this caller, as user and organisation. Never for a row of the rest.
     pub fn belongs_to(&self, caller: &Caller) -> bool {
         match self.id {
-            RowId::Own { org, user, .. } => (org, user) == org_and_user(caller),
+            RowId::Own { org, user, .. } => {
+                (org, user) == (caller.org_key().fingerprint(), caller.user_key().fingerprint())
+            }
             RowId::RestOfOrg { .. } | RowId::Rest => false,
         }
     }
 
     /// Whether the calls in this row are those of this caller's organisation, the rest of it included.
     pub fn belongs_to_org_of(&self, caller: &Caller) -> bool {
-        self.id.org() == Some(org_and_user(caller).0)
+        self.id.org() == Some(caller.org_key().fingerprint())
     }
 }
 

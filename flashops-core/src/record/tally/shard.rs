@@ -85,6 +85,11 @@ impl Shard {
         Ok(self.watch(id, note, threshold))
     }
 
+    /// Makes the row of this identity if there is none and there is room.
+    pub(super) fn know(&mut self, id: RowId, call: &CallInfo, room: &Room) {
+        let _no_room = self.place(id, call, room);
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter()
     }

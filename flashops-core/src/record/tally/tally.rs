@@ -44,7 +44,7 @@ impl Tally {
     /// An empty tally that watches for a threshold and has at most `max_rows` rows, besides one for the rest of each
     /// organisation and one for the rest of all organisations.
     ///
-    /// A row takes about 500 bytes, and up to 200 for each minute of the last 24 hours in which it counted something.
+    /// A row takes about 600 bytes, and up to 200 for each minute of the last 24 hours in which it counted something.
     /// When there are more than 1,048,576 of these minutes, rows that count go on with whole hours for what is older
     /// than an hour.
     pub fn with_bounds(threshold: TokenThreshold, max_rows: usize) -> Self {
@@ -89,6 +89,16 @@ impl Tally {
         draft.finish()
     }
 
+    /// The rows that there are, in no particular order: also those of calls that are under way, and of which nothing
+    /// was counted yet.
+    pub fn row_keys(&self) -> Vec<RowKey> {
+        let mut keys = Vec::new();
+        for shard in self.all_shards() {
+            keys.extend(shard.lock().rows().map(|row| row.key.clone()));
+        }
+        keys
+    }
+
     /// How often each limit refused since the start, by its name, in the order of names.
     ///
     /// A refusal that speaks of several limits counts for the one that takes longest to have room. Where policies with
@@ -126,6 +136,12 @@ impl Tally {
         }
     }
 
+    /// Makes the row in which the call will count, if there is room for one.
+    fn know(&self, call: &CallInfo) {
+        let id = RowId::of(call);
+        self.shard(id).lock().know(id, call, &self.room);
+    }
+
     fn shard(&self, id: RowId) -> &Mutex<Shard> {
         let place = id.org().map_or(0, |org| org.1 as usize % SHARDS);
         &self.shards[place]
@@ -159,6 +175,7 @@ impl Recorder for Tally {
                 let limit = policy.limits().get(denied.limit.get()).map(crate::limit::Limit::name);
                 self.count(&Note { limit, ..note(call, Totals::REFUSED, call.started.tick) });
             }
+            Event::Reserved { call } => self.know(call),
             Event::Voided { call } => self.count(&note(call, Totals::VOIDED, call.started.tick)),
             Event::Exceeded { .. } | Event::OrgThreshold(_) | Event::Threshold { .. } => {}
         }

@@ -325,7 +325,9 @@ fn only_settled_usage_fires_the_threshold() {
     tally.record(&Event::Voided { call: &ann(7_150) });
     assert_eq!(fired.load(Ordering::Relaxed), 1);
     settle(&tally, &ann(7_200), 0, at(7_200 * SECOND));
-    assert_eq!(fired.load(Ordering::Relaxed), 2, "it came up to the threshold again, less than a window ago");
+    assert_eq!(fired.load(Ordering::Relaxed), 1, "it came up again too early after the last time, and only stayed");
+    settle(&tally, &ann(7_700), 100_000, at(7_700 * SECOND));
+    assert_eq!(fired.load(Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -339,6 +341,55 @@ fn a_caller_sees_itself_and_not_its_namesake_elsewhere() {
         tally.report(None, at(0), |row| visible(row, &here)).totals.total_tokens()
     };
     assert_eq!((seen(RowKey::belongs_to), seen(RowKey::belongs_to_org_of)), (10, 30));
+}
+
+#[test]
+fn a_caller_is_known_from_its_reservation_on_and_counted_only_when_it_ends() {
+    let tally = Tally::with_bounds(TokenThreshold::default(), 4);
+    let ann = call(Caller::new("ann", "acme"), "m", "/r", at(0));
+    tally.record(&Event::Reserved { call: &ann });
+    tally.record(&Event::Reserved { call: &ann });
+    let users = |tally: &Tally| -> Vec<String> {
+        let mut users: Vec<String> = tally.row_keys().iter().map(|key| key.user().to_owned()).collect();
+        users.sort();
+        users
+    };
+    assert_eq!(users(&tally), ["ann"]);
+    let report = all(&tally);
+    assert_eq!((report.rows.len(), report.totals), (0, Totals::default()));
+    settle(&tally, &ann, 7, at(0));
+    assert_eq!((all(&tally).rows.len(), all(&tally).totals.requests), (1, 1));
+    for user in 0..100 {
+        let other = call(Caller::new(&user.to_string(), &user.to_string()), "m", "/r", at(0));
+        tally.record(&Event::Reserved { call: &other });
+    }
+    assert!(users(&tally).len() <= 4 + 1, "{:?}", users(&tally));
+    assert_eq!(all(&tally).totals.requests, 1);
+}
+
+#[test]
+fn a_row_has_the_keys_of_its_caller() {
+    let tally = Tally::with_bounds(TokenThreshold::default(), 4);
+    let long = "ü".repeat(200);
+    let callers =
+        [Caller::new("ann", "acme"), Caller::anonymous("192.0.2.7".parse().unwrap()), Caller::new(&long, &long)];
+    for caller in &callers {
+        settle(&tally, &call(caller.clone(), "m", "/r", at(0)), 1, at(0));
+        let own = tally.report(None, at(0), |row| row.belongs_to(caller));
+        let [user, org] = own.rows[0].key.keys().unwrap();
+        assert_eq!(
+            [user.fingerprint(), org.fingerprint()],
+            [caller.user_key(), caller.org_key()].map(|k| k.fingerprint())
+        );
+        if caller.user() != long {
+            assert_eq!([user, org], [caller.user_key(), caller.org_key()]);
+        }
+    }
+    let rest = call(Caller::new("bob", "initech"), "m", "/r", at(0));
+    for model in 0..9 {
+        settle(&tally, &CallInfo { model: model.to_string().into(), ..rest.clone() }, 1, at(0));
+    }
+    assert!(all(&tally).rows.iter().any(|row| row.key.is_rest() && row.key.keys().is_none()));
 }
 
 #[test]

@@ -114,12 +114,10 @@ impl OrgAlarm {
         let span = RingSpan::new(threshold.window);
         let once = Once::Sliding { window: threshold.window, now };
         // What left the window since the last call can have re-armed the alarm, even if this call alone fills it again.
-        let before = self.ring.used(span, now);
-        let overdue = self.alarm.fires(before, threshold.tokens, once);
+        self.alarm.rearm(self.ring.used(span, now), threshold.tokens);
         self.ring.add(span, tokens, now);
         let used = self.ring.used(span, now);
-        let crossed = self.alarm.fires(used, threshold.tokens, once);
-        (overdue || crossed).then_some(used)
+        self.alarm.fires(used, threshold.tokens, once).then_some(used)
     }
 }
 
@@ -153,12 +151,14 @@ mod tests {
             for (wait, tokens) in steps {
                 now += wait;
                 let quiet_before = trailing(&log, WINDOW + 93, now) < AMOUNT * 9 / 10;
+                let below_before = trailing(&log, WINDOW, now) < AMOUNT;
                 log.push((now, tokens));
                 let allowed = fired.is_none_or(|then| now - then >= WINDOW);
                 let must = quiet_before && allowed && trailing(&log, WINDOW, now) >= AMOUNT;
                 let fires = alarm.count(tokens, &hourly(), at(now));
                 if let Some(used) = fires {
                     prop_assert!(allowed, "twice in a window");
+                    prop_assert!(below_before, "late");
                     prop_assert!(used >= AMOUNT && used >= trailing(&log, WINDOW, now));
                     prop_assert!(used <= trailing(&log, WINDOW + 93, now));
                     fired = Some(now);

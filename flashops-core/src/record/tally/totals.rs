@@ -22,7 +22,7 @@ pub struct Totals {
     pub rejected: u64,
     /// Those of them that ended as [`Ending::Failed`].
     pub failed: u64,
-    /// Those of them that ended as [`Ending::Cut`].
+    /// Those of them that ended as [`Ending::Cut`] or [`Ending::Exhausted`].
     pub cut: u64,
     /// Requests that were refused. They are not in `requests`.
     pub refused: u64,
@@ -59,7 +59,7 @@ impl Totals {
             unpriced_requests: u64::from(settled.cost.is_none()),
             rejected: ended(Ending::Rejected),
             failed: ended(Ending::Failed),
-            cut: ended(Ending::Cut),
+            cut: ended(Ending::Cut) + ended(Ending::Exhausted),
             refused: 0,
             voided: 0,
             cost: settled.cost.map_or(0, Cost::get),

@@ -3,15 +3,16 @@
 mod next_deadline;
 mod records;
 mod refusal;
+mod stepwise;
 mod table;
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use records::{Record, Records, State};
+use records::{Found, Held, Record, Records, Shard, State};
 use refusal::Refusal;
-use table::{Locked, Table, remembers_refusals};
+use table::{Locked, Table};
 
 use super::{
     Admit, Admitted, Crossings, Extend, Extended, GiveBack, MAX_STANDINGS, Outcome, Receipt, Refused, Reserve,
@@ -156,7 +157,7 @@ impl<C: Clock> MemoryStore<C> {
     pub(crate) fn check_now(&self, key: &Key<'_>) -> Result<(), Denied> {
         let Some(table) = self.table(key, self.requests) else { return Ok(()) };
         let (now, fingerprint) = (self.moment(), key.fingerprint());
-        if let Some(denied) = table.shard(fingerprint).refusal.recall(fingerprint, self.requests, 1, now.tick) {
+        if let Some(denied) = table.recall(fingerprint, self.requests, 1, now.tick) {
             return Err(denied);
         }
         match table.count(fingerprint, self.requests, 1, now) {
@@ -181,7 +182,7 @@ impl<C: Clock> MemoryStore<C> {
         let mut keys = command.scopes.iter().filter_map(|key| Some((key, self.table(key, limits)?)));
         let (Some((key, table)), None) = (keys.next(), keys.next()) else { return None };
         let fingerprint = key.fingerprint();
-        table.shard(fingerprint).refusal.recall(fingerprint, limits, command.requests, now.tick)
+        table.recall(fingerprint, limits, command.requests, now.tick)
     }
 
     #[cold]
@@ -189,11 +190,10 @@ impl<C: Clock> MemoryStore<C> {
         let asked = Amounts { requests, ..Amounts::ZERO };
         let denied = explain(&mut locked, limits, &asked, now);
         if let ([one], Retry::After(wait)) = (&locked[..], denied.retry)
-            && remembers_refusals(&one.table.layout)
             && !one.is_overflow()
         {
             let until = now.tick.after(wait);
-            one.shard.refusal.remember(&Refusal { key: one.key(), set: limits, until, denied });
+            one.table.remember(&Refusal { key: one.key(), set: limits, until, denied });
         }
         denied
     }
@@ -209,7 +209,7 @@ impl<C: Clock> MemoryStore<C> {
             if let Some(account) = locked.account() {
                 account.give_back(&table.layout, limits, command.requests, command.receipt.at, now);
             }
-            locked.shard.refusal.forget(key.fingerprint());
+            table.forget_refusal(key.fingerprint());
         }
     }
 
@@ -248,17 +248,10 @@ impl<C: Clock> MemoryStore<C> {
         standings: &mut Standings,
     ) -> Result<Result<bool, Refused>, StoreError> {
         let mut shard = self.records.lock(command.id);
-        match shard.state(command.id) {
-            None => {}
-            Some(State::Live(record)) if record.expired.is_none() && record.deadline > now.tick => {
-                if command.report {
-                    standings.extend(self.look(command.scopes, command.limits).into_iter().take(MAX_STANDINGS));
-                }
-                return Ok(Ok(true));
-            }
-            Some(_) => return Ok(Err(Refused::AlreadySettled)),
+        if let Some(state) = shard.state(command.id) {
+            return Ok(self.replay(&mut shard, state, command, now, standings));
         }
-        if self.records.is_full() {
+        if shard.is_full() {
             return Err(StoreError::Full);
         }
         let mut locked = LockedAll::new();
@@ -270,19 +263,31 @@ impl<C: Clock> MemoryStore<C> {
         if command.report {
             report(&mut locked, command.limits, now, standings);
         }
-        let record = Record {
-            accounts: locked.iter().map(|one| (one.table.layout.scope, one.key(), one.is_overflow())).collect(),
-            limits: command.limits,
-            held: command.hold,
-            checkpoint: command.checkpoint,
-            admitted: now,
-            deadline: now.tick.after(command.lifetime),
-            expired: None,
-        };
+        write(shard.vacant(), command, now, &locked);
         // The shard of the reservation is still locked, so nobody can settle what is not entered yet.
         drop(locked);
-        self.records.enter(&mut shard, command.id, record);
+        self.records.enter(&mut shard, command.id);
         Ok(Ok(false))
+    }
+
+    /// Answers for an identity that is known already.
+    #[cold]
+    fn replay(
+        &self,
+        shard: &mut Shard,
+        state: State,
+        command: &Reserve<'_>,
+        now: Moment,
+        standings: &mut Standings,
+    ) -> Result<bool, Refused> {
+        let State::Live(found) = state else { return Err(Refused::AlreadySettled) };
+        if !is_held(shard.record(found), now) {
+            return Err(Refused::AlreadySettled);
+        }
+        if command.report {
+            standings.extend(self.look(command.scopes, command.limits).into_iter().take(MAX_STANDINGS));
+        }
+        Ok(true)
     }
 
     /// Holds more: [`Store::extend`] without a future around it.
@@ -296,16 +301,15 @@ impl<C: Clock> MemoryStore<C> {
 
     fn try_extend(&self, command: &Extend, now: Moment) -> Extended {
         let mut shard = self.records.lock(command.id);
-        let deadline = now.tick.after(command.lifetime);
-        let extended = match shard.state(command.id) {
-            Some(State::Live(record)) if record.expired.is_none() && record.deadline > now.tick => {
-                record.checkpoint = command.checkpoint;
-                record.deadline = deadline;
-                self.top_up(record, &command.more, now)
-            }
-            _ => return Extended::NotHeld,
-        };
-        self.records.postpone(&mut shard, command.id, deadline);
+        let Some(State::Live(found)) = shard.state(command.id) else { return Extended::NotHeld };
+        let record = shard.record(found);
+        if !is_held(record, now) {
+            return Extended::NotHeld;
+        }
+        record.checkpoint = command.checkpoint;
+        record.deadline = now.tick.after(command.lifetime);
+        let extended = self.top_up(record, &command.more, now);
+        self.records.postpone(&mut shard, found);
         extended
     }
 
@@ -323,7 +327,7 @@ impl<C: Clock> MemoryStore<C> {
         }
         // An account in which nothing was held may have gone, and its place too.
         for (account, one) in record.accounts.iter_mut().zip(&locked) {
-            account.2 = one.is_overflow();
+            account.overflow = one.is_overflow();
         }
         record.held = record.held.saturating_add(more);
         Extended::Held
@@ -335,38 +339,49 @@ impl<C: Clock> MemoryStore<C> {
         let mut shard = self.records.lock(command.id);
         let mut crossings = Crossings::new();
         let outcome = match shard.state(command.id) {
-            None => return Settled { outcome: Outcome::Unknown, crossings },
-            Some(State::Settled(first)) if *first == command.used => Outcome::Replayed,
-            Some(State::Settled(first)) => Outcome::Conflict { first: *first },
-            Some(State::Live(record)) => {
-                if record.expired.is_none() && record.deadline <= now.tick {
-                    self.charge_expired(record, now);
-                }
-                let outcome = self.apply(record, &command.used, now, Some(&mut crossings));
-                self.records.close(&mut shard, command.id, command.used);
-                outcome
-            }
+            None => Outcome::Unknown,
+            Some(State::Settled(first)) if first == command.used => Outcome::Replayed,
+            Some(State::Settled(first)) => Outcome::Conflict { first },
+            Some(State::Live(found)) => self.settle_live(&mut shard, found, &command.used, now, &mut crossings),
         };
         Settled { outcome, crossings }
     }
 
     /// Puts what was used in place of the hold, or of what expiry charged. Thresholds fire only where somebody is told.
+    #[inline]
+    fn settle_live(
+        &self,
+        shard: &mut Shard,
+        found: Found,
+        used: &Amounts,
+        now: Moment,
+        crossings: &mut Crossings,
+    ) -> Outcome {
+        let record = shard.record(found);
+        if record.expired.is_none() && record.deadline <= now.tick {
+            self.charge_expired(record, now);
+        }
+        let outcome = self.apply(record, used, now, Some(crossings));
+        shard.close(found, *used);
+        outcome
+    }
+
     fn apply(&self, record: &Record, used: &Amounts, now: Moment, mut crossings: Option<&mut Crossings>) -> Outcome {
         let mut locked = LockedAll::new();
         self.lock_recorded(record, now, &mut locked);
         for one in &mut locked {
             let layout = &one.table.layout;
             let account = one.account_or_new(now);
-            match record.expired {
+            match record.expired.as_deref() {
                 None => account.settle(layout, record.limits, &record.held, used, record.admitted, now),
                 Some((charged, at)) => {
-                    account.correct(layout, record.limits, (&charged, at), used, record.admitted, now);
+                    account.correct(layout, record.limits, (charged, *at), used, record.admitted, now);
                 }
             }
             if let Some(crossings) = &mut crossings {
                 account.crossings(layout, record.limits, now, crossings);
             }
-            one.shard.refusal.forget(one.key());
+            one.table.forget_refusal(one.key());
         }
         if record.expired.is_some() { Outcome::Late } else { Outcome::Applied }
     }
@@ -386,7 +401,7 @@ impl<C: Clock> MemoryStore<C> {
         };
         let kept = Amounts { requests: record.held.requests, ..charged };
         self.apply(record, &kept, now, None);
-        record.expired = Some((kept, now));
+        record.expired = Some(Box::new((kept, now)));
         record.deadline = now.tick.after(switches.max_lifetime);
     }
 
@@ -430,10 +445,10 @@ impl<C: Clock> MemoryStore<C> {
 
     #[inline]
     fn lock_recorded<'t>(&'t self, record: &Record, now: Moment, locked: &mut LockedAll<'t>) {
-        for (scope, key, overflow) in &record.accounts {
-            if let Some(table) = &self.tables[scope.index()] {
-                let mut one = table.lock(*key, now);
-                if *overflow {
+        for held in &record.accounts {
+            if let Some(table) = &self.tables[held.scope.index()] {
+                let mut one = table.lock(held.key, now);
+                if held.overflow {
                     one.go_to_overflow();
                 }
                 locked.push(one);
@@ -445,6 +460,28 @@ impl<C: Clock> MemoryStore<C> {
     fn moment(&self) -> Moment {
         if self.wall { self.clock.now() } else { Moment { tick: self.clock.tick(), ..Moment::default() } }
     }
+}
+
+/// Whether a live reservation still holds.
+fn is_held(record: &Record, now: Moment) -> bool {
+    record.expired.is_none() && record.deadline > now.tick
+}
+
+/// Writes what a reservation has to remember.
+#[inline]
+fn write(record: &mut Record, command: &Reserve<'_>, now: Moment, locked: &LockedAll<'_>) {
+    record.accounts.clear();
+    record.accounts.extend(locked.iter().map(|one| Held {
+        scope: one.table.layout.scope,
+        key: one.key(),
+        overflow: one.is_overflow(),
+    }));
+    record.limits = command.limits;
+    record.held = command.hold;
+    record.checkpoint = command.checkpoint;
+    record.admitted = now;
+    record.deadline = now.tick.after(command.lifetime);
+    record.expired = None;
 }
 
 /// Whether the amounts fit all the accounts. An account that does not exist is judged as a new one would be.
@@ -478,7 +515,7 @@ fn explain(locked: &mut LockedAll<'_>, limits: LimitSet, asked: &Amounts, now: M
 fn take(locked: &mut LockedAll<'_>, limits: LimitSet, amounts: &Amounts, now: Moment) {
     for one in locked {
         let layout = &one.table.layout;
-        one.shard.refusal.forget(one.key());
+        one.table.forget_refusal(one.key());
         one.account_or_new(now).hold(layout, limits, amounts, now);
     }
 }

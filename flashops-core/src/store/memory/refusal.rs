@@ -10,8 +10,9 @@ use crate::key::Fingerprint;
 use crate::limit::{Denied, LimitIndex, LimitSet, Retry};
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// Room for one refusal.
+/// Room for one refusal, in a cache line of its own.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct RefusalSlot {
     /// Even while nobody writes.
     version: AtomicU64,
@@ -77,6 +78,7 @@ impl RefusalSlot {
     }
 
     /// Forgets the refusal of a key for which room was made, or taken. The caller holds the lock of the shard.
+    #[inline]
     pub(super) fn forget(&self, key: Fingerprint) {
         if self.key[0].load(Ordering::Relaxed) == key.0 {
             let version = self.begin();

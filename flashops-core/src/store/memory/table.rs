@@ -1,11 +1,10 @@
-use hashbrown::HashTable;
-
 use super::Bounds;
-use super::refusal::RefusalSlot;
+use super::refusal::{Refusal, RefusalSlot};
+use super::stepwise::Stepwise;
 use crate::account::{Account, Layout, Shape};
-use crate::clock::Moment;
+use crate::clock::{Moment, Tick};
 use crate::key::{Fingerprint, Scope};
-use crate::limit::LimitSet;
+use crate::limit::{Denied, LimitSet};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// How many accounts one call looks at to find idle ones.
@@ -17,47 +16,47 @@ const CALLS_PER_SWEEP: u32 = 32;
 /// How many slots of a table one sweep passes, empty ones included.
 const SLOTS_PER_SWEEP: usize = 16;
 
+/// How many shards a table has at most: enough that threads seldom meet in one, and so few that their heads, 16 KiB,
+/// stay in the nearest cache.
+const MOST_SHARDS: usize = 256;
+
+/// A shard is meant for so many accounts; where fewer may live, there are fewer shards.
+const ACCOUNTS_PER_SHARD: usize = 512;
+
 /// All accounts of one scope.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) layout: Layout,
     shards: Box<[Shard]>,
+    /// The last refusal of each shard, where any can be remembered. They are read without the lock, so they are not in
+    /// the line of the shard, which whoever takes the lock writes to.
+    refusals: Box<[RefusalSlot]>,
     /// Accounts in all shards, those that overflow callers share not counted.
     len: AtomicUsize,
     max_keys: usize,
     overflowed: AtomicU64,
 }
 
-/// What is read without the lock and what is behind it are in lines of their own, apart from those of other shards.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(super) struct Shard {
-    pub(super) refusal: RefusalSlot,
+/// One to a cache line, so that two threads in neighbouring shards do not meet.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shard {
     accounts: Mutex<Accounts>,
 }
 
 /// The accounts of one shard.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    table: HashTable<Entry>,
+    table: Stepwise,
     calls: u32,
-    sweep_at: usize,
+    sweep_at: u32,
     /// The account that callers share for whom there was no place.
     overflow: Option<Box<Account>>,
-}
-
-/// One to a cache line, so that a look-up misses one line and not two.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Entry {
-    key: Fingerprint,
-    account: Account,
 }
 
 /// One account, locked.
 pub(super) struct Locked<'t> {
     pub(super) table: &'t Table,
-    pub(super) shard: &'t Shard,
     accounts: MutexGuard<'t, Accounts>,
     key: Fingerprint,
     place: Place,
@@ -77,12 +76,13 @@ impl Table {
     pub(super) fn new(layout: Layout, bounds: &Bounds) -> Self {
         let shards = match layout.scope {
             Scope::Global => 1,
-            _ => (bounds.max_keys / 512).next_power_of_two().clamp(16, 2048),
+            _ => (bounds.max_keys / ACCOUNTS_PER_SHARD).next_power_of_two().clamp(16, MOST_SHARDS),
         };
-        let shard = || Shard { refusal: RefusalSlot::default(), accounts: Mutex::default() };
+        let refusals = if remembers_refusals(&layout) { shards } else { 0 };
         Self {
             layout,
-            shards: (0..shards).map(|_| shard()).collect(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            refusals: (0..refusals).map(|_| RefusalSlot::default()).collect(),
             len: AtomicUsize::new(0),
             max_keys: bounds.max_keys,
             overflowed: AtomicU64::new(0),
@@ -97,37 +97,62 @@ impl Table {
         self.overflowed.load(Ordering::Relaxed)
     }
 
+    /// The refusal that this request would get again now, if it is remembered.
     #[inline]
-    pub(super) fn shard(&self, key: Fingerprint) -> &Shard {
+    pub(super) fn recall(&self, key: Fingerprint, set: LimitSet, asked: u64, now: Tick) -> Option<Denied> {
+        self.refusal(key)?.recall(key, set, asked, now)
+    }
+
+    /// Remembers a refusal of a key whose shard is locked, where only time makes room.
+    pub(super) fn remember(&self, refusal: &Refusal) {
+        if let Some(slot) = self.refusal(refusal.key) {
+            slot.remember(refusal);
+        }
+    }
+
+    /// Forgets the refusal of a key whose shard is locked, because room was made for it, or taken.
+    #[inline]
+    pub(super) fn forget_refusal(&self, key: Fingerprint) {
+        if let Some(slot) = self.refusal(key) {
+            slot.forget(key);
+        }
+    }
+
+    #[inline]
+    fn refusal(&self, key: Fingerprint) -> Option<&RefusalSlot> {
+        self.refusals.get(key.1 as usize & self.refusals.len().wrapping_sub(1))
+    }
+
+    #[inline]
+    fn shard(&self, key: Fingerprint) -> &Shard {
         &self.shards[key.1 as usize & (self.shards.len() - 1)]
     }
 
     /// Locks the account of a key, which need not exist. Now and then it looks for idle accounts beside it.
     #[inline]
     pub(super) fn lock(&self, key: Fingerprint, now: Moment) -> Locked<'_> {
-        let shard = self.shard(key);
-        let accounts = self.lock_shard(shard, now);
-        let place = accounts.find(key).map_or(Place::Absent, Place::Bucket);
-        Locked { table: self, shard, accounts, key, place }
+        let mut accounts = self.lock_shard(key, now);
+        let place = accounts.table.find(key).map_or(Place::Absent, Place::Bucket);
+        Locked { table: self, accounts, key, place }
     }
 
     /// Counts requests in the account of a key, if it exists and they fit. If not, the account is handed over locked.
     #[inline]
     pub(super) fn count(&self, key: Fingerprint, set: LimitSet, requests: u64, now: Moment) -> Result<(), Locked<'_>> {
-        let shard = self.shard(key);
-        let mut accounts = self.lock_shard(shard, now);
-        let found = accounts.table.find_mut(key.0, |entry| entry.key == key);
-        if found.is_some_and(|entry| entry.account.count(&self.layout, set, requests, now)) {
-            shard.refusal.forget(key);
+        let mut accounts = self.lock_shard(key, now);
+        let found = accounts.table.find_account(key);
+        if found.is_some_and(|account| account.count(&self.layout, set, requests, now)) {
+            self.forget_refusal(key);
             return Ok(());
         }
-        let place = accounts.find(key).map_or(Place::Absent, Place::Bucket);
-        Err(Locked { table: self, shard, accounts, key, place })
+        let place = accounts.table.find(key).map_or(Place::Absent, Place::Bucket);
+        Err(Locked { table: self, accounts, key, place })
     }
 
     #[inline]
-    fn lock_shard<'t>(&self, shard: &'t Shard, now: Moment) -> MutexGuard<'t, Accounts> {
-        let mut accounts = shard.accounts.lock();
+    fn lock_shard(&self, key: Fingerprint, now: Moment) -> MutexGuard<'_, Accounts> {
+        let mut accounts = self.shard(key).accounts.lock();
+        accounts.table.step();
         accounts.calls = accounts.calls.wrapping_add(1);
         if accounts.calls.is_multiple_of(CALLS_PER_SWEEP) {
             accounts.sweep(&self.layout, now, SWEPT_PER_CALL, &self.len);
@@ -136,19 +161,12 @@ impl Table {
     }
 }
 
-impl Accounts {
-    #[inline]
-    fn find(&self, key: Fingerprint) -> Option<usize> {
-        self.table.find_bucket_index(key.0, |entry| entry.key == key)
-    }
-}
-
 impl Locked<'_> {
     /// The account, if there is one.
     #[inline]
     pub(super) fn account(&mut self) -> Option<&mut Account> {
         match self.place {
-            Place::Bucket(bucket) => self.accounts.table.get_bucket_mut(bucket).map(|entry| &mut entry.account),
+            Place::Bucket(bucket) => self.accounts.table.account_at(bucket),
             Place::Overflow => self.accounts.overflow.as_deref_mut(),
             Place::Absent => None,
         }
@@ -188,9 +206,8 @@ impl Locked<'_> {
     fn insert(&mut self, now: Moment) {
         let swept = SWEPT_PER_CALL;
         self.accounts.sweep(&self.table.layout, now, swept, &self.table.len);
-        let entry = Entry { key: self.key, account: Account::new(&self.table.layout) };
-        let occupied = self.accounts.table.insert_unique(self.key.0, entry, |entry| entry.key.0);
-        self.place = Place::Bucket(occupied.bucket_index());
+        let account = Account::new(&self.table.layout);
+        self.place = Place::Bucket(self.accounts.table.insert(self.key, account));
         self.table.len.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -215,14 +232,13 @@ impl Accounts {
     #[cold]
     fn sweep(&mut self, layout: &Layout, now: Moment, most: usize, len: &AtomicUsize) -> usize {
         let (mut dropped, mut seen) = (0, 0);
-        for _ in 0..SLOTS_PER_SWEEP.min(self.table.num_buckets()) {
-            self.sweep_at = (self.sweep_at + 1) % self.table.num_buckets();
-            let Ok(mut entry) = self.table.get_bucket_entry(self.sweep_at) else { continue };
+        let buckets = self.table.buckets();
+        for _ in 0..SLOTS_PER_SWEEP.min(buckets) {
+            let at = (self.sweep_at as usize + 1) % buckets;
+            self.sweep_at = at as u32;
+            let Some(was_idle) = self.table.drop_if(at, |account| account.is_idle(layout, now)) else { continue };
             seen += 1;
-            if entry.get_mut().account.is_idle(layout, now) {
-                entry.remove();
-                dropped += 1;
-            }
+            dropped += usize::from(was_idle);
             if seen >= most {
                 break;
             }
@@ -232,7 +248,8 @@ impl Accounts {
     }
 }
 
-const _: () = assert!(size_of::<Entry>() == 64);
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Shard>() == 64);
 
 /// Whether a refusal can be remembered: only where nothing but time makes room.
 pub(super) const fn remembers_refusals(layout: &Layout) -> bool {

@@ -1,0 +1,142 @@
+//! From a request to what clients see.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use flashops::core::config::{Config, NoSources};
+use flashops_testkit::stub::StubProvider;
+use http::{HeaderMap, Method, Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use super::admin::AdminAllow;
+use super::app::app;
+use super::provider::Providers;
+use super::settings::{DEFAULTS, Settings, Upstream};
+
+/// The gateway with the documented defaults and more, in front of providers at this address.
+fn gateway(more: &str, base_url: &str) -> Router {
+    let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
+    let settings = Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        config: Config::from_toml(&format!("{DEFAULTS}{more}"), &NoSources).unwrap(),
+        openai: upstream(),
+        anthropic: upstream(),
+        admin: AdminAllow::loopback(),
+        audit: false,
+    };
+    app(&settings, Providers::new(&settings, base_url).unwrap()).router
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    /// What the header of this name says, or nothing.
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+async fn send(gateway: &Router, method: Method, path: &str) -> Answer {
+    let messages = json!([{"role": "user", "content": "one two [reply 3]"}]);
+    let body = json!({"model": "gpt-4o-mini", "max_tokens": 3, "messages": messages, "input": "one"}).to_string();
+    let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+    let response = gateway.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+#[tokio::test]
+async fn whatever_calls_no_model_is_counted_by_the_default_limit_and_by_no_other() {
+    let stub = StubProvider::start().await.unwrap();
+    let gateway = gateway("", &stub.base_url());
+    let others = [
+        (Method::GET, "/"),
+        (Method::GET, "/docs"),
+        (Method::GET, "/nowhere"),
+        (Method::GET, "/api/v1/ai/usage"),
+        (Method::GET, "/v1/chat/completions"),
+        (Method::DELETE, "/v1/responses"),
+        (Method::PUT, "/v1/embeddings"),
+        (Method::GET, "/v1/messages"),
+        (Method::GET, "/v1/models"),
+        (Method::POST, "/v1/unknown"),
+        (Method::GET, "/v1"),
+        (Method::GET, "/api/v1/ai/chat"),
+        (Method::PUT, "/api/v1/ai/rewrite"),
+        (Method::GET, "/api/v1/ai//autocomplete"),
+    ];
+    for (count, (method, path)) in (1..).zip(&others) {
+        let answer = send(&gateway, method.clone(), path).await;
+        let left = format!("\"default-rpm\";r={};t=", 60 - count);
+        let told = answer.header("ratelimit");
+        assert!(told.starts_with(&left) && !told.contains(','), "{method} {path}: {told:?}");
+    }
+    for path in ["/livez", "/readyz", "/api/v1/health", "/api/v1/health/liveness", "/api/v1/ai/health"] {
+        let answer = send(&gateway, Method::GET, path).await;
+        assert_eq!((answer.status, answer.header("ratelimit")), (StatusCode::OK, ""), "{path}");
+    }
+    for (path, left) in [("/v1/chat/completions", 4), ("/v1/messages", 3), ("/api/v1/ai/chat", 2)] {
+        let answer = send(&gateway, Method::POST, path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path} {:?}", answer.headers);
+        let told = answer.header("ratelimit");
+        assert!(told.contains(&format!("\"ai-rpm\";r={left};")) && !told.contains("default-rpm"), "{path}: {told}");
+    }
+    let left = 60 - others.len();
+    for _ in 0..left {
+        assert_eq!(send(&gateway, Method::GET, "/v1/messages").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    assert_eq!(send(&gateway, Method::GET, "/v1/messages").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(send(&gateway, Method::GET, "/livez").await.status, StatusCode::OK);
+    assert_eq!(send(&gateway, Method::POST, "/v1/messages").await.status, StatusCode::OK, "that is another limit");
+    stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_is_a_502_in_the_dialect_of_the_route() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let problem = "[[route]]\npath = \"/v1/responses\"\ndialect = \"problem\"\n";
+    let [open_ai, anthropic] = ["/error/code", "/error/type"];
+    let routes = [
+        ("/v1/chat/completions", open_ai, "provider_unreachable", "/error/request_id"),
+        ("/v1/embeddings", open_ai, "provider_unreachable", "/error/request_id"),
+        ("/v1/messages", anthropic, "api_error", "/request_id"),
+        ("/v1/responses", "/code", "provider_unreachable", "/instance"),
+        ("/api/v1/ai/chat", open_ai, "provider_unreachable", "/error/request_id"),
+    ];
+    // One that hangs up after it got the request, and then none at all.
+    let hangs_up = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _some = socket.read(&mut [0; 64]).await.unwrap();
+        }
+    });
+    for (counted, tokens) in [(true, "more than none"), (false, "none")] {
+        let gateway = gateway(problem, &base_url);
+        for (path, member, expected, id) in routes {
+            let answer = send(&gateway, Method::POST, path).await;
+            let (body, text) = (&answer.body, |pointer| answer.body.pointer(pointer).and_then(Value::as_str));
+            assert_eq!((answer.status, text(member)), (StatusCode::BAD_GATEWAY, Some(expected)), "{path}: {body}");
+            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+            let own = answer.header("x-request-id");
+            assert!(own.len() == 32 && text(id).unwrap().ends_with(own), "{path}: {own} {body}");
+            assert_eq!(answer.header("request-id") == own, path == "/v1/messages", "{path}");
+        }
+        let usage = send(&gateway, Method::GET, "/api/v1/ai/usage").await.body;
+        assert_eq!(usage["totals"]["requests"] == routes.len(), counted, "{usage}");
+        assert_eq!(usage["totals"]["total_tokens"] != 0, counted, "{tokens}: {usage}");
+        hangs_up.abort();
+        while !hangs_up.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
