@@ -116,9 +116,15 @@ class Refusal:
         assert self.error.request_id == sent, f"its request is {self.error.request_id!r} and not {sent!r}"
         return seen(found, self.attempts)
 
-    def header(self, name):
-        """A header of the last answer; None if it is absent."""
-        return self.attempts[-1].headers.get(name)
+    def expect_header(self, name, expected):
+        """That a header of the last answer is this, or with None that it is absent."""
+        found = self.attempts[-1].headers.get(name)
+        assert found == expected, f"{name} is {found} instead of {expected}"
+
+    def expect_wait(self, least, most):
+        """That the last answer asks for a wait between these, in seconds."""
+        wait = int(self.attempts[-1].headers.get("retry-after", 0))
+        assert least <= wait <= most, f"retry-after is {wait} and not between {least} and {most}"
 
 
 def answered(attempts, statuses):
