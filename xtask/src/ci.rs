@@ -4,7 +4,7 @@ use crate::cargo::cargo;
 use crate::failure::Failure;
 use crate::fuzz::{self, Effort};
 use crate::steps::Steps;
-use crate::test;
+use crate::{sdk, test};
 
 /// Enough to reach the depths of a reader, and no more than a few seconds for each target.
 const FUZZ_RUNS: u64 = 100_000;
@@ -16,5 +16,6 @@ pub(crate) fn run(steps: &mut Steps) -> Result<(), Failure> {
     let doc = ["doc", "--workspace", "--no-deps", "--all-features", "--locked"];
     steps.command("documentation", cargo()?.args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     test::run(steps)?;
+    sdk::run(steps)?;
     fuzz::run(steps, Effort::Runs(FUZZ_RUNS))
 }

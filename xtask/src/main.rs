@@ -10,6 +10,7 @@ mod steps;
 mod tidy;
 mod test;
 mod fuzz;
+mod sdk;
 mod deny;
 mod ci;
 
@@ -20,8 +21,9 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   test            tidy, all tests with doctests, the tests of core without overflow checks, the loom tests
-  ci              formatting, clippy, documentation, test, the fuzz targets for a moment: what .ci/run runs
+  ci              formatting, clippy, documentation, test, sdk, the fuzz targets for a moment: what .ci/run runs
   tidy            the house rules that no other tool checks
+  sdk             the official Python clients of OpenAI and Anthropic against the gateway; needs python3 and PyPI
   fuzz [SECONDS]  each fuzz target for so long (60 unless said), on stable Rust
   deny            licences, sources, advisories and duplicates of the dependencies, by cargo-deny";
 
@@ -43,6 +45,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
         ["test"] => test::run(&mut steps)?,
         ["ci"] => ci::run(&mut steps)?,
         ["tidy"] => return tidy::run(),
+        ["sdk"] => sdk::run(&mut steps)?,
         ["fuzz"] => return fuzz::run(&mut steps, fuzz::Effort::default()),
         ["fuzz", seconds] => {
             let seconds = seconds.parse().map_err(|_| Failure::new("fuzz takes a number of seconds"))?;

@@ -11,12 +11,16 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Reads one line of libtest's output; lines of others change nothing.
+    /// Reads one line of output: the result of a libtest binary, or the closing line of another runner, `N passed, N
+    /// failed` and nothing else. Lines of others change nothing.
     pub(crate) fn read(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             self.passed += number_before(result, " passed");
             self.failed += number_before(result, " failed");
             self.ignored += number_before(result, " ignored");
+        } else if let Some((passed, failed)) = closing(line) {
+            self.passed += passed;
+            self.failed += failed;
         } else if let Some(name) = line.strip_prefix("test ").and_then(|test| test.strip_suffix(" ... ignored")) {
             self.unexplained.push(name.to_owned());
         }
@@ -28,6 +32,12 @@ impl Tally {
         self.ignored += other.ignored;
         self.unexplained.extend_from_slice(&other.unexplained);
     }
+}
+
+/// The numbers of `N passed, N failed`.
+fn closing(line: &str) -> Option<(u64, u64)> {
+    let (passed, failed) = line.strip_suffix(" failed")?.split_once(" passed, ")?;
+    Some((passed.parse().ok()?, failed.parse().ok()?))
 }
 
 fn number_before(text: &str, word: &str) -> u64 {
@@ -67,6 +77,13 @@ test clock::stops ... ignored, the kernel decides
 test src/lib.rs - clock (line 3) ... ignored
 ";
         assert_eq!(tally(output).unexplained, ["clock::ticks", "src/lib.rs - clock (line 3)"]);
+    }
+
+    #[test]
+    fn the_closing_line_of_another_runner_counts() {
+        let output = "ok a check: 1 try\n\n102 passed, 3 failed\n";
+        assert_eq!(tally(output), Tally { passed: 102, failed: 3, ..Tally::default() });
+        assert_eq!(tally("tests: 1 passed, 2 failed\n1 passed, 2 failed, 3 skipped\n"), Tally::default());
     }
 
     #[test]
