@@ -81,7 +81,8 @@ impl<S: Store> RateLimiter<S> {
             return;
         }
         let (caller, route, model, policy) = (caller.clone(), route.into(), "".into(), self.policy());
-        let call = CallInfo { id: ReservationId::random(), caller, route, model, started: self.store.now() };
+        let call =
+            CallInfo { id: ReservationId::random(), caller, route, model, started: self.store.now(), again: false };
         for standing in standings.iter().filter(exceeded) {
             recorder.record(&Event::Exceeded { call: &call, limit: standing.limit, policy });
         }

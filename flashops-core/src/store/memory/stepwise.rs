@@ -143,7 +143,8 @@ mod tests {
     use crate::units::Amounts;
 
     fn layout() -> Layout {
-        let limit = Limit::new("tokens", Scope::User, Resource::Tokens, 1 << 40, Window::Lifetime).expect("it is valid");
+        let limit =
+            Limit::new("tokens", Scope::User, Resource::Tokens, 1 << 40, Window::Lifetime).expect("it is valid");
         Layout::new(&Policy::new(vec![limit]).expect("it is valid"), Scope::User, Duration::ZERO)
     }
 
