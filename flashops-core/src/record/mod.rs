@@ -164,7 +164,7 @@ pub struct FellBack<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FallbackReason {
-    /// The provider failed, or refused for now.
+    /// The provider failed, or refused at the moment.
     Provider,
     /// A limit on money, on the model or on its provider has no room.
     Budget,

@@ -304,7 +304,8 @@ mod tests {
         ) {
             let text = if pretty { serde_json::to_string_pretty(&body).unwrap() } else { body.to_string() };
             for format in [OpenAiChat, OpenAiResponses, AnthropicMessages] {
-                let wanted = Rewrite { output_cap: Some(Tokens::saturating(cap)), include_usage: true, ..Rewrite::default() };
+                let cap_written = Some(Tokens::saturating(cap));
+                let wanted = Rewrite { output_cap: cap_written, include_usage: true, ..Rewrite::default() };
                 let request = read(format, &text);
                 let new = request.rewrite(wanted);
                 let value: Value = serde_json::from_slice(&new).unwrap();
