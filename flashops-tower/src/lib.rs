@@ -5,6 +5,7 @@
 //! | [`rate_limit`] | a layer that counts requests and refuses those beyond |
 //! | [`budget`] | a layer that reserves before each call of a model and settles after it |
 //! | [`inspect`] | what a request asks for: model, caps, stream; and the few changes that are made to it |
+//! | [`fallback`] | a layer that tries the next model when one fails or cannot be paid |
 //! | [`usage`] | what a response used, read while it passes |
 //! | [`identify`] | who is asking |
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
@@ -24,6 +25,7 @@ pub mod inspect;
 pub mod usage;
 #[cfg(feature = "tokio")]
 pub mod drain;
+pub mod fallback;
 pub mod identify;
 pub mod reject;
 

@@ -13,7 +13,7 @@ use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
 use flashops_core::price::Model;
-use flashops_core::record::{ReportRow, RowKey, Tally, Totals};
+use flashops_core::record::{FallbackReason, ReportRow, RowKey, Tally, Totals};
 use flashops_core::store::{Standing, Store, StoreError};
 use flashops_core::units::{Cost, MoneyUnit};
 use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject};
@@ -85,14 +85,17 @@ pub async fn usage<T: Store>(
     };
     let unit = report.budget.prices().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
-    Json(json!({
+    let mut told = json!({
         "window_seconds": window.map(|window| window.as_secs()),
         "threshold": { "tokens": seen.threshold.amount, "share": seen.threshold.tokens as f64 / seen.threshold.amount as f64 },
         "totals": totals_json(&seen.totals, unit),
         "by": rows,
         "limits": limits,
-    }))
-    .into_response()
+    });
+    if sees_all {
+        told["fallbacks"] = fallbacks_json(&report.tally).into();
+    }
+    Json(told).into_response()
 }
 
 /// `Some(None)` is all time, `None` is not a window.
@@ -193,6 +196,11 @@ fn row_json(row: &ReportRow, unit: MoneyUnit) -> Value {
     json.insert("model".into(), key.model().into());
     json.insert("route".into(), key.route().into());
     json.into()
+}
+
+/// How often another model was tried since the start, by reason.
+fn fallbacks_json(tally: &Tally) -> Map<String, Value> {
+    FallbackReason::ALL.into_iter().map(|reason| (reason.name().to_owned(), tally.fallbacks(reason).into())).collect()
 }
 
 fn totals_json(totals: &Totals, unit: MoneyUnit) -> Map<String, Value> {

@@ -173,18 +173,24 @@ impl<S: Store> Budget<S> {
     ///
     /// The future ends in [`BeginError`].
     pub fn begin(&self, request: CallRequest) -> Begin<S> {
+        self.begin_attempt(request, false)
+    }
+
+    /// [`Budget::begin`] for one of several attempts of a request; `again` says that the request itself was counted by
+    /// an attempt before, so that only what this one uses is held and charged.
+    pub fn begin_attempt(&self, request: CallRequest, again: bool) -> Begin<S> {
         let store = self.store();
         let started = store.now();
         let known = self.prices().model(&request.model);
         let price = known.and_then(|known| known.price(started.unix)).cloned();
         let id = ReservationId::random();
         let CallRequest { caller, route, model, estimate, limits } = request;
-        let info = CallInfo { id, caller, route, model, started };
+        let info = CallInfo { id, caller, route, model, started, again };
         let limits = if price.is_some() { Some(limits) } else { self.without_price(limits) };
         let call = Open::new(self, info, estimate, price);
         let Some(limits) = limits else { return Begin { reserve: None, call: Some(call) } };
         let Estimate { input, output, .. } = estimate;
-        let hold = Amounts { requests: 1, input, output, cost: call.most(input, output) };
+        let hold = Amounts { requests: call.requests(), input, output, cost: call.most(input, output) };
         let checkpoint = Amounts { output: Tokens::ZERO, cost: call.most(input, Tokens::ZERO), ..hold };
         let lifetime = self.policy().switches().max_lifetime;
         let scopes = scopes(&call.info, known);

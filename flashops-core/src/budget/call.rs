@@ -66,6 +66,11 @@ impl<S: Store> Open<S> {
         })
     }
 
+    /// How many requests it counts as.
+    pub(super) fn requests(&self) -> u64 {
+        u64::from(!self.info.again)
+    }
+
     /// What so many tokens can cost at most.
     pub(super) fn most(&self, input: Tokens, output: Tokens) -> Cost {
         self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output))
@@ -170,7 +175,7 @@ impl<S: Store> Call<S> {
         let more = Tokens::saturating(covered.get() - open.covered.get());
         let input = open.estimate.input;
         let more = Amounts { output: more, cost: open.most(Tokens::ZERO, more), ..Amounts::ZERO };
-        let checkpoint = Amounts { requests: 1, input, output, cost: open.most(input, output) };
+        let checkpoint = Amounts { requests: open.requests(), input, output, cost: open.most(input, output) };
         let age = open.budget.store().now().tick.since(open.info.started.tick);
         let lifetime = open.budget.policy().switches().max_lifetime.saturating_sub(age);
         let answer = open.budget.store().extend(&Extend { id: open.info.id, more, checkpoint, lifetime });
@@ -233,7 +238,7 @@ impl<S: Store> Call<S> {
         let price = open.price.as_ref();
         let cost = price.map(|price| price.cost(usage));
         let used = Amounts {
-            requests: 1,
+            requests: open.requests(),
             input: usage.total_input(),
             output: usage.total_output(),
             cost: cost.unwrap_or(Cost::ZERO),

@@ -97,7 +97,7 @@ impl<S: Store> RateLimiter<S> {
 
     fn call(&self, caller: &Caller, route: Arc<str>) -> CallInfo {
         let (id, caller, model) = (ReservationId::random(), caller.clone(), "".into());
-        CallInfo { id, caller, route, model, started: self.store.now() }
+        CallInfo { id, caller, route, model, started: self.store.now(), again: false }
     }
 
     /// Gives a request back that [`RateLimiter::admit`] counted.

@@ -114,6 +114,8 @@ pub enum Event<'a> {
         /// The policy that it speaks of.
         policy: &'a Policy,
     },
+    /// A call goes to another model, because the one before failed or cannot be paid.
+    FellBack(&'a FellBack<'a>),
     /// An organisation has settled as many tokens in a window as the threshold of a [`Tally`].
     OrgThreshold(&'a ThresholdReached),
     /// A threshold of a limit was reached.
@@ -140,6 +142,45 @@ pub struct CallInfo {
     pub model: Arc<str>,
     /// When it was reserved.
     pub started: Moment,
+    /// It is a further attempt of a request that was counted before: its tokens and cost count, and the request does
+    /// not.
+    pub again: bool,
+}
+
+/// A fall-back from one model to the next of its route.
+#[derive(Clone, Copy, Debug)]
+pub struct FellBack<'a> {
+    /// The route: a template or a path, from a bounded set.
+    pub route: &'a str,
+    /// The model before.
+    pub from: &'a str,
+    /// The model that is tried instead.
+    pub to: &'a str,
+    /// Why.
+    pub reason: FallbackReason,
+}
+
+/// Why another model is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FallbackReason {
+    /// The provider failed, or refused at the moment.
+    Provider,
+    /// A limit on money, on the model or on its provider has no room.
+    Budget,
+}
+
+impl FallbackReason {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Provider, Self::Budget];
+
+    /// The word for it in headers, metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Budget => "budget",
+        }
+    }
 }
 
 /// A call that ended.

@@ -19,6 +19,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::attempt::Attempt;
 use super::body::ResponseBody;
 use super::collect::{Collect, Collected, Uncollected};
 use super::layer::{Options, Shared};
@@ -76,6 +77,8 @@ struct Metered<S, T: Store, I, K> {
     shared: Arc<Shared<T, I, K>>,
     route: usize,
     format: WireFormat,
+    /// Where this attempt is the one that the request is counted with.
+    counts: Option<Attempt>,
 }
 
 /// What was planned for the request, and is needed later.
@@ -105,7 +108,7 @@ where
                 State::Refused { response: Some(shared.refuse(route, &parts, &Refusal::Unidentified(error))) }
             }
         };
-        Self { state, metered: Some(Metered { service: Some(service), shared, route, format }) }
+        Self { state, metered: Some(Metered { service: Some(service), shared, route, format, counts: None }) }
     }
 
     pub(super) fn passing(mut service: S, request: Request<B>) -> Self {
@@ -168,7 +171,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
 
     /// Steps 1 and 2: estimates the request and asks for its reservation.
     fn reserve<B, F>(
-        &self,
+        &mut self,
         mut parts: Parts,
         caller: Caller,
         collected: Result<Collected, Uncollected>,
@@ -183,13 +186,17 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
-        let begin = budget.begin(CallRequest {
+        let call = CallRequest {
             caller: caller.clone(),
             route: Arc::clone(self.route().label()),
             model: Arc::clone(&plan.model),
             estimate: plan.estimate,
             limits: budget.policy().limits_on(&plain(parts.uri.path()), true),
-        });
+        };
+        let attempt = parts.extensions.get::<Attempt>();
+        let again = attempt.is_some_and(Attempt::is_counted);
+        let begin = budget.begin_attempt(call, again);
+        self.counts = attempt.filter(|_| !again).cloned();
         set_length(&mut parts.headers, plan.body.len(), trailers.is_some());
         parts.extensions.insert(caller);
         let request = Request::from_parts(parts, RequestBody::read(plan.body, trailers));
@@ -215,6 +222,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Ok(mut guard) => {
                 let mut service = self.service.take().expect(POLLED_AGAIN);
                 guard.dispatched();
+                self.counted(true);
                 State::Calling { call: service.call(request), guard: Some(guard), planned }
             }
             Err(error) => {
@@ -224,6 +232,13 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
                 let refusal = Refusal::begin(&error, budget.policy(), Some(least), &planned.model);
                 self.refused(&request.into_parts().0, &refusal)
             }
+        }
+    }
+
+    /// Notes whether the request is counted, for the attempts after this one.
+    fn counted(&self, counted: bool) {
+        if let Some(attempt) = &self.counts {
+            attempt.set_counted(counted);
         }
     }
 
@@ -245,6 +260,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let mut response = match answered {
             Ok(response) if response.extensions().get::<NotDispatched>().is_some() => {
                 guard.void();
+                self.counted(false);
                 return Ok(response.map(ResponseBody::passed));
             }
             Ok(response) => response,
@@ -253,6 +269,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
                     guard.settle(&Usage::absent(), Ending::Failed);
                 } else {
                     guard.void();
+                    self.counted(false);
                 }
                 return Err(error);
             }

@@ -70,6 +70,7 @@
 //!
 //! What this module does not do: authenticate, retry, or wait for room. It does not read requests other than POST.
 
+mod attempt;
 mod body;
 mod collect;
 mod future;
@@ -83,6 +84,7 @@ mod service;
 
 pub use flashops_core::config::{OnOver, StoredContent};
 
+pub use attempt::Attempt;
 pub use body::ResponseBody;
 pub use future::{OUTPUT_CAP, ResponseFuture};
 pub use layer::TokenBudgetLayer;

@@ -78,7 +78,7 @@ impl Plan {
             None => Estimate::input_only(input),
         };
         let cap_written = cap.filter(|&cap| inspected.output_cap() != Some(cap));
-        let rewrite = Rewrite { output_cap: cap_written, include_usage: true };
+        let rewrite = Rewrite { output_cap: cap_written, include_usage: true, ..Rewrite::default() };
         let hides_usage = inspected.lacks_usage();
         Ok(Self { model, estimate, body: inspected.rewrite(rewrite), cap_written, hides_usage })
     }

@@ -22,6 +22,7 @@ pub struct ModelRoute {
     max_output: Option<Tokens>,
     on_over: OnOver,
     default_model: Option<Arc<str>>,
+    fallback: Arc<[Arc<str>]>,
 }
 
 impl ModelRoute {
@@ -40,6 +41,7 @@ impl ModelRoute {
             max_output: None,
             on_over: OnOver::default(),
             default_model: None,
+            fallback: Arc::default(),
         })
     }
 
@@ -88,6 +90,13 @@ impl ModelRoute {
         self
     }
 
+    /// The same, with models that a [`FallbackLayer`](crate::fallback::FallbackLayer) tries instead, in this order.
+    #[must_use]
+    pub fn with_fallback<M: AsRef<str>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
+        self.fallback = models.into_iter().map(|model| Arc::from(model.as_ref())).collect();
+        self
+    }
+
     /// The first route that a request is on, if it calls a model: by POST. `path` is [plain].
     pub(crate) fn find(routes: &[Self], method: &Method, path: &str) -> Option<usize> {
         if method != Method::POST {
@@ -104,12 +113,12 @@ impl ModelRoute {
         Dialect::of(path, headers, route.and_then(|route| route.dialect))
     }
 
-    pub(super) const fn label(&self) -> &Arc<str> {
+    pub(crate) const fn label(&self) -> &Arc<str> {
         &self.label
     }
 
     /// How requests on this path are read.
-    pub(super) fn format(&self, path: &str) -> WireFormat {
+    pub(crate) fn format(&self, path: &str) -> WireFormat {
         WireFormat::from_path(path).filter(|_| self.by_path).unwrap_or(self.format)
     }
 
@@ -125,7 +134,11 @@ impl ModelRoute {
         self.on_over
     }
 
-    pub(super) const fn default_model(&self) -> Option<&Arc<str>> {
+    pub(crate) fn fallback(&self) -> &[Arc<str>] {
+        &self.fallback
+    }
+
+    pub(crate) const fn default_model(&self) -> Option<&Arc<str>> {
         self.default_model.as_ref()
     }
 }

@@ -10,7 +10,7 @@
 //! assert_eq!(request.model(), Some("gpt-4o-mini"));
 //! assert_eq!(request.output_cap(), Some(Tokens::saturating(9_000)));
 //!
-//! let wanted = Rewrite { output_cap: Some(Tokens::saturating(2_000)), include_usage: true };
+//! let wanted = Rewrite { output_cap: Some(Tokens::saturating(2_000)), include_usage: true, ..Rewrite::default() };
 //! assert_eq!(
 //!     request.rewrite(wanted),
 //!     r#"{"model": "gpt-4o-mini", "max_tokens": 2000, "stream": true, "messages": [],"stream_options":{"include_usage":true}}"#,

@@ -54,7 +54,7 @@ impl Inspected {
     pub fn model(&self) -> Option<&str> {
         match self.scan.model.as_ref()? {
             Model::Span(span) => std::str::from_utf8(&self.body[span.clone()]).ok(),
-            Model::Decoded(name) => Some(name),
+            Model::Decoded(_, name) => Some(name),
         }
     }
 

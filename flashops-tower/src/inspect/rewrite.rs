@@ -7,12 +7,14 @@ use flashops_core::units::Tokens;
 
 use super::caps::CapField;
 use super::request::Inspected;
-use super::scan::{Insert, StreamOptions};
+use super::scan::{Insert, Model, StreamOptions};
 use super::{MAX_DECLARED, WireFormat};
 
 /// What shall be changed in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rewrite {
+pub struct Rewrite<'m> {
+    /// Another model, in place of the one that is named or where none is.
+    pub model: Option<&'m str>,
     /// The most output tokens for each choice. A larger declared cap becomes this one; where none is declared, it is
     /// written.
     pub output_cap: Option<Tokens>,
@@ -34,8 +36,11 @@ impl Inspected {
     ///
     /// A thinking budget becomes one less than the cap, since it has to be below it. A cap above [`MAX_DECLARED`] is
     /// written as [`MAX_DECLARED`].
-    pub fn rewrite(&self, wanted: Rewrite) -> Bytes {
+    pub fn rewrite(&self, wanted: Rewrite<'_>) -> Bytes {
         let mut splices = Vec::new();
+        if let Some(model) = wanted.model {
+            splices.push(self.splice_model(model));
+        }
         if let Some(cap) = wanted.output_cap {
             self.splice_caps(cap.get().min(MAX_DECLARED), &mut splices);
         }
@@ -48,6 +53,14 @@ impl Inspected {
         // The sort is stable, so that two members written at the end stay in this order.
         splices.sort_by_key(|(span, _)| span.start);
         spliced(&self.body, &splices)
+    }
+
+    fn splice_model(&self, model: &str) -> Splice {
+        let quoted = quoted(model);
+        match &self.scan.model {
+            Some(Model::Span(span) | Model::Decoded(span, _)) => (span.clone(), quoted),
+            None => self.scan.members.member("model", &format!("\"{quoted}\"")),
+        }
     }
 
     fn splice_caps(&self, most: u64, splices: &mut Vec<Splice>) {
@@ -86,6 +99,19 @@ impl Inspected {
     }
 }
 
+/// A name as it stands between the quotes of a JSON string.
+fn quoted(name: &str) -> String {
+    let mut quoted = String::with_capacity(name.len());
+    for char in name.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            '\0'..' ' => quoted.push_str(&format!("\\u{:04x}", u32::from(char))),
+            _ => quoted.push(char),
+        }
+    }
+    quoted
+}
+
 impl Insert {
     fn member(self, name: &str, value: &str) -> Splice {
         let comma = if self.is_first { "" } else { "," };
@@ -121,7 +147,7 @@ mod tests {
     }
 
     fn capped(format: WireFormat, body: &str, most: u64) -> String {
-        let wanted = Rewrite { output_cap: Some(Tokens::saturating(most)), include_usage: false };
+        let wanted = Rewrite { output_cap: Some(Tokens::saturating(most)), ..Rewrite::default() };
         String::from_utf8(read(format, body).rewrite(wanted).to_vec()).unwrap()
     }
 
@@ -191,7 +217,7 @@ mod tests {
                 r#"{"stream_options":{"include_usage": true},"stream":true}"#,
             ),
         ];
-        let wanted = Rewrite { output_cap: None, include_usage: true };
+        let wanted = Rewrite { output_cap: None, include_usage: true, ..Rewrite::default() };
         for (body, expected) in cases {
             assert_eq!(read(OpenAiChat, body).rewrite(wanted), expected);
         }
@@ -206,7 +232,7 @@ mod tests {
     #[test]
     fn a_body_without_changes_is_the_same_memory() {
         let body = Bytes::from_static(br#"{"max_tokens":5,"stream":true,"stream_options":{"include_usage":true}}"#);
-        let wanted = Rewrite { output_cap: Some(Tokens::saturating(5)), include_usage: true };
+        let wanted = Rewrite { output_cap: Some(Tokens::saturating(5)), include_usage: true, ..Rewrite::default() };
         let new = Inspected::read(OpenAiChat, body.clone()).unwrap().rewrite(wanted);
         assert_eq!(new.as_ptr(), body.as_ptr());
     }
@@ -278,7 +304,8 @@ mod tests {
         ) {
             let text = if pretty { serde_json::to_string_pretty(&body).unwrap() } else { body.to_string() };
             for format in [OpenAiChat, OpenAiResponses, AnthropicMessages] {
-                let wanted = Rewrite { output_cap: Some(Tokens::saturating(cap)), include_usage: true };
+                let cap_written = Some(Tokens::saturating(cap));
+                let wanted = Rewrite { output_cap: cap_written, include_usage: true, ..Rewrite::default() };
                 let request = read(format, &text);
                 let new = request.rewrite(wanted);
                 let value: Value = serde_json::from_slice(&new).unwrap();

@@ -55,8 +55,8 @@ pub(super) struct Scan {
 pub(super) enum Model {
     /// As it stands in the body.
     Span(Range<usize>),
-    /// It is written with escapes.
-    Decoded(Box<str>),
+    /// It is written with escapes, in this place.
+    Decoded(Range<usize>, Box<str>),
 }
 
 /// The tools that a request offers.
@@ -144,7 +144,7 @@ impl Scan {
         }
         let model = match decoded {
             std::borrow::Cow::Borrowed(_) => Model::Span(start..end),
-            std::borrow::Cow::Owned(name) => Model::Decoded(name.into()),
+            std::borrow::Cow::Owned(name) => Model::Decoded(start..end, name.into()),
         };
         once(&mut self.model, Some(model), "model")
     }

@@ -74,7 +74,7 @@ where
 }
 
 /// The whole refusal: the response of the hook, with the rate-limit headers of the limits that refused, and marked as
-/// [`NotDispatched`].
+/// [`NotDispatched`]. The denial itself is in its extensions, for layers that can do something about it.
 pub fn refuse<R: Reject + ?Sized>(
     reject: &R,
     headers: &Headers,
@@ -84,6 +84,7 @@ pub fn refuse<R: Reject + ?Sized>(
     let mut response = reject.reject(refusal, context);
     if let Refusal::Denied { denied, .. } = refusal {
         headers.apply_denied(response.headers_mut(), denied, context.now);
+        response.extensions_mut().insert(*denied);
     }
     response.extensions_mut().insert(NotDispatched);
     response

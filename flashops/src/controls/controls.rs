@@ -8,6 +8,7 @@ use flashops_core::limit::RoutePatterns;
 use flashops_core::record::{Event, Recorder, Tally, TokenThreshold};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
+use flashops_tower::fallback::FallbackLayer;
 use flashops_tower::inspect::WireFormat;
 use flashops_tower::rate_limit::RateLimitLayer;
 use flashops_tower::reject::headers::{Family, Headers};
@@ -111,7 +112,8 @@ fn stack<C: Clock>(
         .with_reject(reject)
         .with_stored_content(options.stored_content)
         .with_inspect_bytes(options.inspect_bytes);
-    ControlsLayer::new(rate_limit, token_budget, routes.into())
+    let fallback = FallbackLayer::new(budget.clone(), routes.clone());
+    ControlsLayer::new(rate_limit, fallback, token_budget, routes.into())
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {
@@ -130,7 +132,8 @@ fn model_route(route: &RouteConfig) -> ModelRoute {
         Some(format) if contradicts(format) => ModelRoute::new(path, of_dialect),
         _ => ModelRoute::by_path(path, of_dialect),
     }
-    .expect("a configuration has checked its paths");
+    .expect("a configuration has checked its paths")
+    .with_fallback(route.fallback());
     if let Some(dialect) = route.dialect() {
         model_route = model_route.with_dialect(match dialect {
             Dialect::Anthropic => reject::Dialect::Anthropic,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use flashops_core::clock::Clock;
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
+use flashops_tower::fallback::{Fallback, FallbackLayer};
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -18,6 +19,7 @@ use super::outer::Outer;
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<C: Clock> {
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
+    fallback: FallbackLayer<MemoryStore<C>>,
     token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
     routes: Arc<[ModelRoute]>,
 }
@@ -25,10 +27,11 @@ pub struct ControlsLayer<C: Clock> {
 impl<C: Clock> ControlsLayer<C> {
     pub(super) const fn new(
         rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
+        fallback: FallbackLayer<MemoryStore<C>>,
         token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
         routes: Arc<[ModelRoute]>,
     ) -> Self {
-        Self { rate_limit, token_budget, routes }
+        Self { rate_limit, fallback, token_budget, routes }
     }
 
     pub(super) fn routes(&self) -> &[ModelRoute] {
@@ -38,8 +41,12 @@ impl<C: Clock> ControlsLayer<C> {
 
 impl<C: Clock> Clone for ControlsLayer<C> {
     fn clone(&self) -> Self {
-        let (rate_limit, token_budget) = (self.rate_limit.clone(), self.token_budget.clone());
-        Self { rate_limit, token_budget, routes: Arc::clone(&self.routes) }
+        Self {
+            rate_limit: self.rate_limit.clone(),
+            fallback: self.fallback.clone(),
+            token_budget: self.token_budget.clone(),
+            routes: Arc::clone(&self.routes),
+        }
     }
 }
 
@@ -53,11 +60,12 @@ type Budgeted<S, C> =
     TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
 
 impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Outer<RateLimit<Budgeted<S, C>, MemoryStore<C>, ConfiguredCallers>>;
+    type Service = Outer<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
-        Outer::new(self.rate_limit.layer(self.token_budget.layer(caught)), Arc::clone(&self.routes))
+        let budgeted = self.fallback.layer(self.token_budget.layer(caught));
+        Outer::new(self.rate_limit.layer(budgeted), Arc::clone(&self.routes))
     }
 }
 

@@ -9,8 +9,8 @@ use super::row::{RowId, RowKey};
 use super::shard::{Note, Shard};
 use super::threshold::{ThresholdReached, TokenThreshold};
 use crate::clock::{Moment, Tick};
-use crate::record::{CallInfo, Event, Recorder};
-use crate::sync::Mutex;
+use crate::record::{CallInfo, Event, FallbackReason, Recorder};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// How many parts the tally has that can be locked apart; the rows of one organisation are all in one.
 const SHARDS: usize = 64;
@@ -27,6 +27,7 @@ pub struct Tally {
     room: Room,
     threshold: TokenThreshold,
     hook: Option<Hook>,
+    fallbacks: [AtomicU64; FallbackReason::ALL.len()],
 }
 
 impl Tally {
@@ -54,6 +55,7 @@ impl Tally {
             room: Room::new(max_rows),
             threshold,
             hook: None,
+            fallbacks: Default::default(),
         }
     }
 
@@ -97,6 +99,11 @@ impl Tally {
             keys.extend(shard.lock().rows().map(|row| row.key.clone()));
         }
         keys
+    }
+
+    /// How often another model was tried since the start, for this reason.
+    pub fn fallbacks(&self, reason: FallbackReason) -> u64 {
+        self.fallbacks[reason as usize].load(Ordering::Relaxed)
     }
 
     /// How often each limit refused since the start, by its name, in the order of names.
@@ -176,6 +183,9 @@ impl Recorder for Tally {
                 self.count(&Note { limit, ..note(call, Totals::REFUSED, call.started.tick) });
             }
             Event::Reserved { call } => self.know(call),
+            Event::FellBack(fell) => {
+                self.fallbacks[fell.reason as usize].fetch_add(1, Ordering::Relaxed);
+            }
             Event::Voided { call } => self.count(&note(call, Totals::VOIDED, call.started.tick)),
             Event::Exceeded { .. } | Event::OrgThreshold(_) | Event::Threshold { .. } => {}
         }

@@ -27,7 +27,7 @@ fn at(nanos: u64) -> Moment {
 }
 
 fn call(caller: Caller, model: &str, route: &str, started: Moment) -> CallInfo {
-    CallInfo { id: ReservationId::random(), caller, route: route.into(), model: model.into(), started }
+    CallInfo { id: ReservationId::random(), caller, route: route.into(), model: model.into(), started, again: false }
 }
 
 fn settle(tally: &Tally, call: &CallInfo, tokens: u64, ended: Moment) {

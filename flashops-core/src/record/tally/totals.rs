@@ -52,7 +52,7 @@ impl Totals {
     pub(super) fn of(settled: &SettledCall<'_>) -> Self {
         let ended = |ending: Ending| u64::from(settled.ending == ending);
         Self {
-            requests: 1,
+            requests: u64::from(!settled.call.again),
             prompt_tokens: settled.usage.total_input().get(),
             completion_tokens: settled.usage.total_output().get(),
             estimated_requests: u64::from(settled.usage.quality != Quality::Exact),

@@ -2,6 +2,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::budget::OUTPUT_CAP;
+use crate::fallback::FALLBACK;
 
 /// The limits that apply, `RateLimit-Policy` (IETF draft 11).
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -78,7 +79,7 @@ pub fn exposed() -> impl Iterator<Item = HeaderName> {
         ANTHROPIC_INPUT_TOKENS,
         ANTHROPIC_OUTPUT_TOKENS,
     ];
-    [RETRY_AFTER, OUTPUT_CAP].into_iter().chain(own).chain(vendors.into_iter().flatten())
+    [RETRY_AFTER, OUTPUT_CAP, FALLBACK].into_iter().chain(own).chain(vendors.into_iter().flatten())
 }
 
 /// Sets a header. One that has no value, or for which a hostile map has no room left, is left out.

@@ -1,0 +1,209 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use flashops_core::record::{Event, FallbackReason, FellBack};
+use flashops_core::store::Store;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::Recording;
+use super::layer::Shared;
+use crate::budget::{Attempt, RequestBody};
+use crate::inspect::{Inspected, Rewrite};
+use crate::reject::headers::insert;
+
+/// The header that tells a client which model answered in place of the one before, and why.
+pub const FALLBACK: HeaderName = HeaderName::from_static("flashops-fallback");
+
+/// The most bytes of a failed answer that are read before the next model is tried.
+const MAX_DRAINED: usize = 64 << 10;
+
+pin_project! {
+    /// The response of a [`Fallback`](super::Fallback).
+    pub struct ResponseFuture<S, T, B, R>
+    where
+        S: Service<Request<RequestBody<B>>>,
+        T: Store,
+    {
+        #[pin]
+        state: State<S::Future, R>,
+        attempts: Option<Attempts<S, T>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, R> {
+        // The inner service has the request.
+        Calling { #[pin] call: F },
+        // The answer of a model that failed is read to its end.
+        Draining { #[pin] body: R, left: usize, next: Option<Next> },
+        // The inner service gets ready for the next attempt.
+        Waiting { next: Option<Next> },
+    }
+}
+
+/// What the next attempt sends.
+struct Next {
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+struct Attempts<S, T: Store> {
+    service: S,
+    shared: Arc<Shared<T>>,
+    route: usize,
+    head: Parts,
+    recording: Recording,
+    /// The request as the client sent it, once another attempt is needed.
+    sent: Option<(Inspected, Option<HeaderMap>)>,
+    /// The place in the chain of the model that is tried next.
+    next: usize,
+    fell: Option<(Arc<str>, FallbackReason)>,
+}
+
+const POLLED_AGAIN: &str = "a future is not polled after it was ready";
+
+impl<S, T, B, R> ResponseFuture<S, T, B, R>
+where
+    S: Service<Request<RequestBody<B>>>,
+    T: Store,
+{
+    pub(super) fn first(mut service: S, shared: Arc<Shared<T>>, route: usize, request: Request<B>) -> Self {
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(Attempt::first());
+        let recording = Recording::default();
+        let body = RequestBody::recorded(body, recording.clone());
+        let call = service.call(Request::from_parts(head.clone(), body));
+        let attempts = Attempts { service, shared, route, head, recording, sent: None, next: 0, fell: None };
+        Self { state: State::Calling { call }, attempts: Some(attempts) }
+    }
+
+    pub(super) fn passing(mut service: S, request: Request<B>) -> Self {
+        Self { state: State::Calling { call: service.call(request.map(RequestBody::passed)) }, attempts: None }
+    }
+}
+
+impl<S, T, B, R> Future for ResponseFuture<S, T, B, R>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    T: Store,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Calling { call } => {
+                    let answered = ready!(call.poll(cx));
+                    let Some(attempts) = this.attempts else { return Poll::Ready(answered) };
+                    match attempts.judge(answered) {
+                        Judged::Final(answered) => return Poll::Ready(answered),
+                        Judged::Again { failed: Some(body), next } => {
+                            State::Draining { body, left: MAX_DRAINED, next: Some(next) }
+                        }
+                        Judged::Again { failed: None, next } => State::Waiting { next: Some(next) },
+                    }
+                }
+                StateProj::Draining { body, left, next } => {
+                    ready!(poll_to_the_end(body, left, cx));
+                    State::Waiting { next: next.take() }
+                }
+                StateProj::Waiting { next } => {
+                    let attempts = this.attempts.as_mut().expect("only another attempt is waited for");
+                    ready!(attempts.service.poll_ready(cx))?;
+                    State::Calling { call: attempts.call(next.take().expect(POLLED_AGAIN)) }
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+/// Reads a body to its end, or up to the bound.
+fn poll_to_the_end<R: Body<Data = Bytes>>(mut body: Pin<&mut R>, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+    while !body.is_end_stream() {
+        let Some(Ok(frame)) = ready!(body.as_mut().poll_frame(cx)) else { break };
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(rest) => *left = rest,
+            None => break,
+        }
+    }
+    Poll::Ready(())
+}
+
+/// What is made of an answer.
+enum Judged<R, E> {
+    Final(Result<Response<R>, E>),
+    Again { failed: Option<R>, next: Next },
+}
+
+impl<S, T: Store> Attempts<S, T> {
+    fn judge<R, E>(&mut self, answered: Result<Response<R>, E>) -> Judged<R, E> {
+        let reason = match &answered {
+            Ok(response) => self.shared.reason(response),
+            Err(_) => Some(FallbackReason::Provider),
+        };
+        if let Some(next) = reason.and_then(|reason| self.next(reason)) {
+            return Judged::Again { failed: answered.ok().map(Response::into_body), next };
+        }
+        Judged::Final(answered.map(|mut response| {
+            self.tell(response.headers_mut());
+            response
+        }))
+    }
+
+    /// The request for the next model of the chain; `None` at its end, or if the request is not known.
+    fn next(&mut self, reason: FallbackReason) -> Option<Next> {
+        let route = &self.shared.routes[self.route];
+        let chain = route.fallback();
+        if self.sent.is_none() {
+            let (body, trailers) = self.recording.whole()?;
+            let inspected = Inspected::read(route.format(self.head.uri.path()), body).ok()?;
+            let asked = inspected.model().or(route.default_model().map(|model| &**model));
+            self.next = chain.iter().position(|model| Some(&**model) == asked).map_or(0, |place| place + 1);
+            self.sent = Some((inspected, trailers));
+        }
+        let (inspected, trailers) = self.sent.as_ref()?;
+        let to = chain.get(self.next)?;
+        let asked = inspected.model().or(route.default_model().map(|model| &**model)).unwrap_or_default();
+        let from = self.fell.as_ref().map_or(asked, |(model, _)| model);
+        let fell = FellBack { route: route.label(), from, to, reason };
+        self.shared.budget.recorder().record(&Event::FellBack(&fell));
+        let body = inspected.rewrite(Rewrite { model: Some(to), ..Rewrite::default() });
+        let next = Next { body, trailers: trailers.clone() };
+        (self.next, self.fell) = (self.next + 1, Some((Arc::clone(to), reason)));
+        Some(next)
+    }
+
+    fn call<B>(&mut self, next: Next) -> S::Future
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        let body = RequestBody::read(next.body, next.trailers);
+        self.service.call(Request::from_parts(self.head.clone(), body))
+    }
+
+    fn tell(&self, headers: &mut HeaderMap) {
+        let Some((model, reason)) = &self.fell else { return };
+        insert(headers, FALLBACK, HeaderValue::try_from(format!("{model}; reason={}", reason.name())).ok());
+    }
+}
+
+impl<S, T, B, R> fmt::Debug for ResponseFuture<S, T, B, R>
+where
+    S: Service<Request<RequestBody<B>>>,
+    T: Store,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
