@@ -82,7 +82,7 @@ pub async fn usage<T: Store>(
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
-    let unit = report.budget.prices().unit();
+    let unit = report.budget.price_handle().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
     Json(json!({
         "window_seconds": window.map(|window| window.as_secs()),
@@ -137,10 +137,11 @@ impl<T: Store> UsageReport<T> {
         let mut keys: BTreeSet<(Scope, &str)> = BTreeSet::new();
         keys.extend(caller.scopes().iter().map(|key| (key.scope(), key.text())));
         keys.insert((Scope::Global, Key::global().text()));
+        let prices = self.budget.prices();
         if let Some(everybody) = everybody {
             for ReportRow { key, .. } in everybody.rows.iter().filter(|row| !row.key.is_rest()) {
                 keys.extend([(Scope::User, key.user()), (Scope::Org, key.org())]);
-                let known = self.budget.prices().model(key.model());
+                let known = prices.model(key.model());
                 keys.insert((Scope::Route, key.route()));
                 keys.insert((Scope::Model, known.map_or(key.model(), Model::name)));
                 keys.insert((Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider)));
@@ -160,7 +161,7 @@ impl<T: Store> UsageReport<T> {
             return Ok(Vec::new());
         }
         let standings = self.budget.store().standings(&Scopes::new().with(key), all).await?;
-        let unit = self.budget.prices().unit();
+        let unit = self.budget.price_handle().unit();
         let json = |standing: &Standing| limit_json(policy.limit(standing.limit), key.text(), standing, unit);
         Ok(standings.iter().map(json).collect())
     }

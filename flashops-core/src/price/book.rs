@@ -43,6 +43,7 @@ impl PriceBook {
     /// use flashops_core::clock::UnixSeconds;
     /// use flashops_core::price::PriceBook;
     /// use flashops_core::units::Tokens;
+    /// use flashops_core::usage::{ServiceTier, Usage};
     ///
     /// let book = PriceBook::from_toml(r#"
     ///     currency = "IRT"                # default "USD"; three capital letters
@@ -66,12 +67,25 @@ impl PriceBook {
     ///     input = "15000"                 # decimal strings, at most 9 decimal places
     ///     cache_read = "1500.5"           # also cache_write_5m, cache_write_1h, audio_in, image_in
     ///     output = "45000"                # also reasoning, audio_out
-    ///     per_request = "5"               # default 0
+    ///     per_request = "5"               # default 0; fees are the same in every tariff
     ///     per_search = "100"              # default 0
+    ///
+    ///     [[model.price.tier]]            # what changes for the whole of a request with a larger prompt, at most 16
+    ///     above = 16000                   # a prompt of more than 16,000 tokens; or `from`, of 16,000 or more
+    ///     input = "30000"                 # or `flat`; what it does not name costs as for smaller prompts
+    ///
+    ///     [model.price.batch]             # also `flex`, `priority`; without one the standard prices hold
+    ///     multiplier = "0.5"              # of the standard prices, its tiers too; at most 3 decimal places, rounded up
+    ///     output = "20000"                # or prices of its own, with [[model.price.batch.tier]]
     /// "#)?;
     ///
+    /// let usage = Usage { input: Tokens::new(100_000)?, ..Usage::exact() };
     /// let price = book.price("house", UnixSeconds(1_700_000_000)).expect("it is listed");
-    /// assert_eq!(book.unit().format(price.most(Tokens::new(100_000)?, Tokens::new(50_000)?)), "3000");
+    /// assert_eq!(book.unit().format(price.cost(&usage)), "2000");
+    /// let price = book.price("house", UnixSeconds(1_800_000_000)).expect("it is listed");
+    /// assert_eq!(book.unit().format(price.cost(&usage)), "3005");
+    /// let batch = Usage { service_tier: Some(ServiceTier::Batch), ..usage };
+    /// assert_eq!(book.unit().format(price.cost(&batch)), "1505");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -109,7 +123,7 @@ impl PriceBook {
     }
 
     /// The price of a model at a time; `None` if the book does not know the model, or none of its prices had begun.
-    pub fn price(&self, model: &str, at: UnixSeconds) -> Option<&Price> {
+    pub fn price(&self, model: &str, at: UnixSeconds) -> Option<&Arc<Price>> {
         self.model(model)?.price(at)
     }
 
@@ -203,10 +217,15 @@ mod tests {
         PriceBook::from_toml(text).unwrap()
     }
 
+    /// The standard price of input for the smallest prompts.
+    fn standard(price: &Price) -> u64 {
+        price.rate(crate::price::TokenClass::Input, crate::usage::ServiceTier::Standard, Tokens::ZERO)
+    }
+
     /// The flat price in whole units of the currency for 1,000,000 tokens.
     fn found(book: &PriceBook, name: &str) -> Option<u64> {
         let price = book.price(name, NOW)?;
-        Some(price.rate(crate::price::TokenClass::Input) / 1_000_000_000)
+        Some(standard(price) / 1_000_000_000)
     }
 
     #[test]
@@ -268,7 +287,7 @@ mod tests {
     fn a_price_holds_from_midnight_utc_of_its_day() {
         let o3 = |at| {
             let price = PriceBook::embedded().price("o3", UnixSeconds(at)).unwrap();
-            (price.rate(crate::price::TokenClass::Input), price.version().to_string())
+            (standard(price), price.version().to_string())
         };
         // 2025-06-10T00:00:00Z.
         let start = 1_749_513_600;

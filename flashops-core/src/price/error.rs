@@ -53,7 +53,7 @@ impl fmt::Display for PriceError {
             Self::TooLong => write!(f, "a price book is at most {} bytes long", super::MAX_TEXT_BYTES),
             Self::OtherUnit { ours, theirs } => write!(
                 f,
-                "a price book in {} with {} decimal places cannot be extended by one in {} with {}",
+                "a price book in {} with {} decimal places cannot be extended or replaced by one in {} with {}",
                 ours.currency(),
                 ours.scale(),
                 theirs.currency(),
