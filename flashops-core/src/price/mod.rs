@@ -37,8 +37,9 @@
 //!
 //! A price can have tiers by the size of the prompt, all input classes together. The tier that a prompt reaches rates
 //! the whole request: all of its input and output, not only what is above the bound. Beside the standard tariff it can
-//! have others for [batch, flex and priority](crate::usage::ServiceTier); a usage says which one it is of. [`Price::most`] is
-//! a bound over all tiers that a prompt can reach. A request is reserved and settled by the same prices.
+//! have others for [batch, flex and priority](crate::usage::ServiceTier); a usage says which one it is
+//! of. [`Price::most`] is a bound over all tiers that a prompt can reach. A request is reserved and settled by the same
+//! prices.
 //!
 //! Books are TOML; [`PriceBook::from_toml`] has the schema, and [`PriceBook::extend`] puts one over another. A book is
 //! immutable. [`Prices`] is a handle to the book of a running service, through which another book takes its place.
@@ -54,6 +55,7 @@
 mod book;
 mod class;
 mod error;
+mod litellm;
 mod model;
 mod prices;
 mod rates;
@@ -65,6 +67,7 @@ mod value;
 pub use book::PriceBook;
 pub use class::TokenClass;
 pub use error::PriceError;
+pub use litellm::{Import, RoundedPrice};
 pub use model::Model;
 pub use prices::Prices;
 pub use rates::{Price, PriceVersion};

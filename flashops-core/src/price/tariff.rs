@@ -36,7 +36,7 @@ impl Tariff {
 
 /// What a price book says of one tariff: prices for every prompt, and what larger prompts change.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sheet {
+pub(in crate::price) struct Sheet {
     pub(super) base: Named,
     /// The least prompt and what it changes, from the smallest on.
     pub(super) tiers: Vec<(u64, Named)>,
