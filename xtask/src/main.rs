@@ -11,6 +11,7 @@ mod tidy;
 mod test;
 mod fuzz;
 mod deny;
+mod prices;
 mod ci;
 
 use failure::Failure;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   ci              formatting, clippy, documentation, test, the fuzz targets for a moment: what .ci/run runs
   tidy            the house rules that no other tool checks
   fuzz [SECONDS]  each fuzz target for so long (60 unless said), on stable Rust
+  prices          compares costs with LiteLLM's and genai-prices' own; needs Python 3 with venv, and PyPI
   deny            licences, sources, advisories and duplicates of the dependencies, by cargo-deny";
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn dispatch(words: &[&str]) -> Result<(), Failure> {
             let seconds = seconds.parse().map_err(|_| Failure::new("fuzz takes a number of seconds"))?;
             return fuzz::run(&mut steps, fuzz::Effort::Seconds(seconds));
         }
+        ["prices"] => prices::run(&mut steps)?,
         ["deny"] => return deny::run(&mut steps),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

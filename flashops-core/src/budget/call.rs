@@ -22,8 +22,8 @@ pub struct Call<S: Store> {
     open: Box<Open<S>>,
 }
 
-/// All that a call carries from its beginning to its end, in one place that does not move: the guard goes from the layer
-/// through futures into the body of the response.
+/// All that a call carries from its beginning to its end, in one place that does not move: the guard goes from the
+/// layer through futures into the body of the response.
 #[derive(Debug)]
 pub(super) struct Open<S: Store> {
     pub(super) budget: Budget<S>,

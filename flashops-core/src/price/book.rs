@@ -196,6 +196,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::price::TokenClass;
     use crate::units::{Tokens, UnitError};
     use crate::usage::Usage;
 
@@ -219,7 +220,7 @@ mod tests {
 
     /// The standard price of input for the smallest prompts.
     fn standard(price: &Price) -> u64 {
-        price.rate(crate::price::TokenClass::Input, crate::usage::ServiceTier::Standard, Tokens::ZERO)
+        price.rate(TokenClass::Input, crate::usage::ServiceTier::Standard, Tokens::ZERO)
     }
 
     /// The flat price in whole units of the currency for 1,000,000 tokens.
@@ -229,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_book_has_forty_models_with_source_date_and_bounds() {
+    fn the_embedded_book_has_150_models_of_ten_providers_with_source_date_and_bounds() {
         let book = PriceBook::embedded();
-        assert!(book.models().len() >= 40);
+        assert!(book.models().len() >= 150, "{}", book.models().len());
         let mut providers = HashSet::new();
         for model in book.models() {
             let name = model.name();
@@ -243,14 +244,47 @@ mod tests {
             assert!(model.price(NOW).is_some(), "{name}");
             providers.insert(model.provider());
         }
-        let expected = ["openai", "anthropic", "google", "mistral", "xai"];
+        let expected = [
+            "openai",
+            "anthropic",
+            "google",
+            "mistral",
+            "xai",
+            "cohere",
+            "deepseek",
+            "bedrock",
+            "groq",
+            "dashscope",
+            "perplexity",
+        ];
         assert_eq!(providers, HashSet::from(expected));
+    }
+
+    #[test]
+    fn the_embedded_book_has_the_tiers_and_tariffs_that_providers_publish() {
+        use crate::usage::ServiceTier::{Batch, Priority, Standard};
+        let book = PriceBook::embedded();
+        // Dollars for a million prompt tokens, at the bound of the tier and one token above it.
+        for (name, tier, bound, expected) in [
+            ("gpt-6.1-sol", Standard, 272_000, [2_000, 4_000]),
+            ("gpt-6.1-sol", Batch, 272_000, [1_000, 2_000]),
+            ("gpt-6.1-sol", Priority, 272_000, [4_000, 8_000]),
+            ("gemini-2.5-pro", Standard, 200_000, [1_250, 2_500]),
+            ("claude-sonnet-4-5", Standard, 200_000, [3_000, 6_000]),
+            ("grok-4.7", Standard, 199_999, [2_000, 4_000]),
+            ("gpt-4o", Batch, 200_000, [1_250, 1_250]),
+        ] {
+            let price = book.price(name, NOW).unwrap();
+            let rate = |prompt| price.rate(TokenClass::Input, tier, Tokens::new(prompt).unwrap()) / 1_000_000;
+            assert_eq!([bound, bound + 1].map(rate), expected, "{name}");
+        }
     }
 
     #[test]
     fn well_known_models_cost_what_their_providers_publish() -> Result<(), UnitError> {
         let usd = |text| MoneyUnit::NANO_USD.parse(text);
-        // A million tokens each: input, cache read, five-minute cache write, one-hour cache write, output.
+        // Dollars for a million tokens of prompts below every tier: input, cache read, five-minute cache write,
+        // one-hour cache write, output.
         let known = [
             ("gpt-4o", ["2.5", "1.25", "2.5", "2.5", "10"]),
             ("gpt-4o-2024-05-13", ["5", "5", "5", "5", "15"]),
@@ -265,7 +299,7 @@ mod tests {
             ("mistral-large-2411", ["2", "2", "2", "2", "6"]),
             ("grok-3", ["3", "0.75", "3", "3", "15"]),
         ];
-        let million = Tokens::new(1_000_000)?;
+        let tenth = Tokens::new(100_000)?;
         for (name, figures) in known {
             let price = PriceBook::embedded().price(name, NOW).unwrap();
             for (class, figure) in figures.into_iter().enumerate() {
@@ -276,8 +310,8 @@ mod tests {
                     &mut usage.cache_write_5m,
                     &mut usage.cache_write_1h,
                     &mut usage.output,
-                ][class] = million;
-                assert_eq!(price.cost(&usage), usd(figure)?, "{name} {class}");
+                ][class] = tenth;
+                assert_eq!(price.cost(&usage).get() * 10, usd(figure)?.get(), "{name} {class}");
             }
         }
         Ok(())

@@ -204,11 +204,22 @@ fn tier(sheet: &mut Sheet, from: u64) -> Result<&mut Named, String> {
     Ok(&mut sheet.tiers[place].1)
 }
 
-/// What a tariff of the file leaves open, as its project fills it in: reasoning is output, and a price for large prompts
-/// is the standard one for them, before it is the tariff's own for small ones. In a batch it is the batch's own.
+/// What a tariff of the file leaves open, as its project fills it in: reasoning is output, and a price for large
+/// prompts is the standard one for them, before it is the tariff's own for small ones. In a batch it is the batch's
+/// own, and so are sounds and images.
 fn complete(of: ServiceTier, sheet: &mut Sheet, standard: &Sheet) -> Result<(), String> {
-    let [reasoning, output] = [TokenClass::Reasoning, TokenClass::Output].map(TokenClass::index);
-    sheet.base[reasoning] = sheet.base[reasoning].or(sheet.base[output]);
+    let alike: &[(TokenClass, TokenClass)] = match of {
+        ServiceTier::Batch => &[
+            (TokenClass::Reasoning, TokenClass::Output),
+            (TokenClass::AudioIn, TokenClass::Input),
+            (TokenClass::ImageIn, TokenClass::Input),
+            (TokenClass::AudioOut, TokenClass::Output),
+        ],
+        _ => &[(TokenClass::Reasoning, TokenClass::Output)],
+    };
+    for (class, like) in alike {
+        sheet.base[class.index()] = sheet.base[class.index()].or(sheet.base[like.index()]);
+    }
     if of == ServiceTier::Batch {
         return Ok(());
     }

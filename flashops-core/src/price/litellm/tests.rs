@@ -122,7 +122,7 @@ fn a_tariff_takes_what_it_lacks_from_the_standard_prices() {
     let price = price(
         "openai",
         r#""input_cost_per_token": 2e-6, "output_cost_per_token": 8e-6, "cache_read_input_token_cost": 1e-6,
-        "output_cost_per_reasoning_token": 5e-6,
+        "output_cost_per_reasoning_token": 5e-6, "input_cost_per_audio_token": 7e-6,
         "input_cost_per_token_above_100k_tokens": 4e-6, "input_cost_per_token_batches": 1e-6,
         "input_cost_per_token_priority": 3e-6, "output_cost_per_token_priority": "16e-6""#,
     );
@@ -133,6 +133,9 @@ fn a_tariff_takes_what_it_lacks_from_the_standard_prices() {
     assert_eq!(at(TokenClass::CacheRead, ServiceTier::Priority), [1, 1]);
     assert_eq!(at(TokenClass::Input, ServiceTier::Batch), [1, 1]);
     assert_eq!(at(TokenClass::Output, ServiceTier::Batch), [8, 8]);
+    assert_eq!(at(TokenClass::AudioIn, ServiceTier::Batch), [1, 1]);
+    assert_eq!(at(TokenClass::AudioOut, ServiceTier::Batch), [8, 8]);
+    assert_eq!(at(TokenClass::AudioIn, ServiceTier::Priority), [7, 7]);
     assert!(!price.has(ServiceTier::Flex));
 }
 
