@@ -20,6 +20,8 @@
 //! its whole, the reader keeps the whole and says [`Quality::Estimated`]. Absent is not zero: a usage that nobody
 //! reported has [`Quality::Absent`], and what it costs is decided by the policy, never by its zeros.
 //!
+//! A tariff that the provider did not name is the one that the request asked for.
+//!
 //! What this module does not do: read a provider's payload, or price anything.
 
 use crate::units::Tokens;
@@ -47,6 +49,8 @@ pub struct Usage {
     pub audio_out: Tokens,
     /// Searches that the provider bills one by one.
     pub searches: u64,
+    /// At which tariff the provider served the call; `None` where it did not say.
+    pub service_tier: Option<ServiceTier>,
     /// How much the numbers can be trusted.
     pub quality: Quality,
 }
@@ -60,6 +64,46 @@ pub enum Quality {
     Estimated,
     /// Reported by the provider, complete and consistent.
     Exact,
+}
+
+/// At which of its tariffs a provider serves a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceTier {
+    /// The usual one.
+    #[default]
+    Standard,
+    /// In a batch, answered within hours.
+    Batch,
+    /// When there is room.
+    Flex,
+    /// Before others.
+    Priority,
+}
+
+impl ServiceTier {
+    /// The tariffs that a price may have beside the standard one.
+    pub const SPECIAL: [Self; 3] = [Self::Batch, Self::Flex, Self::Priority];
+
+    /// The word for it in price books and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Batch => "batch",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+        }
+    }
+
+    /// What a provider means by a word in `service_tier`; `None` for `auto`, which is no tariff, and for any other.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "default" | "standard" | "standard_only" => Some(Self::Standard),
+            "batch" => Some(Self::Batch),
+            "flex" => Some(Self::Flex),
+            "priority" => Some(Self::Priority),
+            _ => None,
+        }
+    }
 }
 
 impl Usage {
@@ -93,6 +137,7 @@ impl Usage {
             reasoning: Tokens::ZERO,
             audio_out: Tokens::ZERO,
             searches: 0,
+            service_tier: None,
             quality,
         }
     }

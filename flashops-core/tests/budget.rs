@@ -22,7 +22,7 @@ use flashops_core::store::{
     Store, StoreError,
 };
 use flashops_core::units::{Amounts, Tokens};
-use flashops_core::usage::Usage;
+use flashops_core::usage::{ServiceTier, Usage};
 
 /// Writes down what it is told.
 #[derive(Clone, Debug, Default)]
@@ -343,4 +343,119 @@ fn a_stream_that_may_be_cut_goes_on_within_its_hold_and_beyond_it_only_with_room
     assert_eq!(may_go_on(101), Poll::Ready(true), "there is room again");
     let _rest = others(500);
     assert_eq!(may_go_on(5_000), Poll::Ready(false), "it holds some, and not as much as it used");
+}
+
+/// Writes down what was charged, and at which price.
+#[derive(Clone, Debug, Default)]
+struct Charges(Arc<Mutex<Vec<String>>>);
+
+impl Recorder for Charges {
+    fn record(&self, event: &Event<'_>) {
+        if let Event::Settled(settled) = event {
+            let cost = settled.cost.map(flashops_core::units::Cost::get);
+            let source = settled.price.map(|price| price.version().source());
+            let tier = settled.usage.service_tier.map(ServiceTier::name);
+            self.0.lock().unwrap().push(format!("{cost:?} {source:?} {tier:?}"));
+        }
+    }
+}
+
+impl Charges {
+    fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A book with the model `m` at a flat price of so many dollars for 1,000,000 tokens, twice that above 120 tokens of
+/// input, and ten times that with priority.
+fn book_of(source: &str, dollars: u32) -> Arc<PriceBook> {
+    let (twice, tenfold) = (dollars * 2, "multiplier = \"10\"");
+    let text = format!(
+        "[[model]]\nname = \"m\"\nprovider = \"p\"\nsource = \"{source}\"\nas_of = \"2026-01-01\"\n[[model.price]]\n\
+         flat = \"{dollars}\"\n[[model.price.tier]]\nabove = 120\nflat = \"{twice}\"\n[model.price.priority]\n{tenfold}"
+    );
+    Arc::new(PriceBook::from_toml(&text).unwrap())
+}
+
+fn priced(limits: Vec<Limit>, book: Arc<PriceBook>) -> (Budget<MemoryStore<ManualClock>>, Charges) {
+    let (charges, policy) = (Charges::default(), Policy::new(limits).unwrap());
+    let store = Arc::new(MemoryStore::new(Arc::new(policy), ManualClock::new()));
+    (Budget::new(store, book, charges.clone()), charges)
+}
+
+fn used(input: u64, output: u64) -> Usage {
+    let (input, output) = (Tokens::saturating(input), Tokens::saturating(output));
+    Usage { input, output, ..Usage::exact() }
+}
+
+#[test]
+fn a_call_is_settled_at_the_price_that_it_was_reserved_at_whatever_the_book_is_by_then() {
+    let (budget, charges) = priced(vec![limit("cost", Scope::User, Resource::Cost, 10_000_000)], book_of("old", 1));
+    let mut call = budget.begin_now(request(&budget, "m")).unwrap().unwrap();
+    call.dispatched();
+    let before = budget.price_handle().replace(book_of("new", 3)).unwrap();
+    assert_eq!(before.model("m").unwrap().source(), "old");
+
+    let mut next = budget.begin_now(request(&budget, "m")).unwrap().unwrap();
+    next.dispatched();
+    call.settle(&used(100, 50), Ending::Complete);
+    next.settle(&used(100, 50), Ending::Complete);
+    let standard = "Some(\"standard\")";
+    let expected = [("150000", "old"), ("450000", "new")];
+    let expected = expected.map(|(cost, source)| format!("Some({cost}) Some(\"{source}\") {standard}"));
+    assert_eq!(charges.taken(), expected);
+}
+
+#[test]
+fn a_book_in_another_unit_takes_nobodys_place() {
+    let (budget, _) = priced(vec![], book_of("old", 1));
+    let other = PriceBook::from_toml("currency = \"EUR\"").unwrap();
+    assert!(budget.price_handle().replace(Arc::new(other)).is_err());
+    assert_eq!(budget.prices().model("m").unwrap().source(), "old");
+}
+
+#[test]
+fn a_hold_covers_what_the_call_can_cost_in_its_tariff_and_in_every_tier_that_its_prompt_can_reach() {
+    let held = |input, tier| {
+        let (budget, _) = priced(vec![limit("cost", Scope::User, Resource::Cost, 1 << 40)], book_of("s", 1));
+        let estimate = Estimate::new(InputBound::bytes(input), OutputCap::new(Tokens::saturating(50)));
+        let request = CallRequest { estimate: estimate.with_service_tier(tier), ..request(&budget, "m") };
+        let call = budget.begin_now(request).unwrap().unwrap();
+        let held = call.standings()[0].held;
+        call.void();
+        held
+    };
+    // In nano-dollars: 1000 for each token, twice that above 120 tokens of input, ten times that with priority.
+    assert_eq!(held(120, ServiceTier::Standard), 170_000);
+    assert_eq!(held(121, ServiceTier::Standard), 342_000);
+    assert_eq!(held(121, ServiceTier::Flex), 342_000);
+    assert_eq!(held(121, ServiceTier::Priority), 3_420_000);
+}
+
+#[test]
+fn a_stream_that_outgrows_its_hold_holds_more_at_the_price_of_its_prompt() {
+    let (budget, _) = priced(vec![limit("cost", Scope::User, Resource::Cost, 1 << 40)], book_of("s", 1));
+    let estimate = Estimate::new(InputBound::bytes(200), OutputCap::new(Tokens::saturating(50)));
+    let mut call = budget.begin_now(CallRequest { estimate, ..request(&budget, "m") }).unwrap().unwrap();
+    call.dispatched();
+    call.progress(used(200, 40));
+    // 200 of input, 50 of output and 256 more, at the 2000 of a prompt above 120.
+    let standings =
+        budget.store().standings_now(&Caller::new("ann", "acme").scopes(), budget.policy().select(|_| true));
+    assert_eq!(standings[0].held, 506 * 2_000);
+    drop(call);
+}
+
+#[test]
+fn the_tariff_is_what_the_answer_says_else_what_the_request_asked_for() {
+    let (budget, charges) = priced(vec![], book_of("s", 1));
+    for (said, cost) in [(None, 1_500_000), (Some(ServiceTier::Standard), 150_000), (Some(ServiceTier::Flex), 150_000)]
+    {
+        let asked = request(&budget, "m");
+        let estimate = asked.estimate.with_service_tier(ServiceTier::Priority);
+        let mut call = budget.begin_now(CallRequest { estimate, ..asked }).unwrap().unwrap();
+        call.dispatched();
+        call.settle(&Usage { service_tier: said, ..used(100, 50) }, Ending::Complete);
+        assert!(charges.taken()[0].starts_with(&format!("Some({cost}) ")), "{said:?}");
+    }
 }

@@ -15,7 +15,8 @@ use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::price::PriceBook;
 use flashops_core::record::{Event, FallbackReason, Recorder, Tally};
 use flashops_core::store::{MemoryStore, Store};
-use flashops_core::usage::Usage;
+use flashops_core::units::Tokens;
+use flashops_core::usage::{ServiceTier, Usage};
 use flashops_tower::TokenBudgetLayer;
 use flashops_tower::budget::{ModelRoute, RequestBody};
 use flashops_tower::fallback::{FALLBACK, FallbackLayer};
@@ -142,8 +143,8 @@ fn but(down: &'static str) -> impl Fn(&str) -> Answer + Clone + Send + Sync + 's
 /// What so much of a model costs by the price book.
 fn cost(budget: &Budget<MemoryStore<ManualClock>>, model: &str) -> u64 {
     let mut usage = Usage::exact();
-    usage.input = flashops_core::units::Tokens::saturating(7);
-    usage.output = flashops_core::units::Tokens::saturating(5);
+    usage.input = Tokens::saturating(7);
+    usage.output = Tokens::saturating(5);
     budget.prices().price(model, budget.store().now().unix).unwrap().cost(&usage).get()
 }
 
@@ -201,7 +202,8 @@ async fn an_error_of_the_inner_service_is_a_failure_and_at_the_end_of_the_chain_
 #[tokio::test]
 async fn a_budget_that_cannot_pay_a_model_pays_a_cheaper_one() {
     let mini = { House::new(vec![]).budget.prices().price("gpt-4o-mini", Default::default()).unwrap().clone() };
-    let room = mini.most(flashops_core::units::Tokens::saturating(200), flashops_core::units::Tokens::saturating(100));
+    let (input, output) = (Tokens::saturating(200), Tokens::saturating(100));
+    let room = mini.most(input, output, ServiceTier::Standard);
     let cost = Limit::new("cost", Scope::User, Resource::Cost, room.get(), hour()).unwrap();
     let house = House::new(vec![cost]);
     let (status, told, _) = house.ask("gpt-4o", but("none")).await;

@@ -83,7 +83,7 @@ pub async fn usage<T: Store>(
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
-    let unit = report.budget.prices().unit();
+    let unit = report.budget.price_handle().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
     let mut told = json!({
         "window_seconds": window.map(|window| window.as_secs()),
@@ -157,9 +157,10 @@ impl<T: Store> UsageReport<T> {
         for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
             (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
         }
+        let prices = self.budget.prices();
         for row in everybody.unwrap_or_default() {
             let Some([user, org]) = row.keys() else { continue };
-            let known = self.budget.prices().model(row.model());
+            let known = prices.model(row.model());
             let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
             let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
             holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
@@ -182,7 +183,7 @@ impl<T: Store> UsageReport<T> {
             return Ok(Vec::new());
         }
         let standings = self.budget.store().standings(&Scopes::new().with(holder.key), all).await?;
-        let unit = self.budget.prices().unit();
+        let unit = self.budget.price_handle().unit();
         let json = |standing: &Standing| limit_json(policy.limit(standing.limit), holder, standing, unit);
         Ok(standings.iter().map(json).collect())
     }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::estimate::Estimate;
 use crate::key::{Key, Scope, Scopes};
 use crate::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel};
-use crate::price::{Model, PriceBook};
+use crate::price::{Model, PriceBook, Prices};
 use crate::record::{CallInfo, Event, Recorder};
 use crate::store::{MemoryStore, Refused, ReservationId, Reserve, Reserved, Standing, Standings, Store, StoreError};
 use crate::units::{Amounts, Tokens};
@@ -29,7 +29,7 @@ pub const UNKNOWN_PROVIDER: &str = "unknown";
 
 struct Shared<S> {
     store: Arc<S>,
-    prices: Arc<PriceBook>,
+    prices: Prices,
     recorder: Box<dyn Recorder>,
     /// The limits on cost that refuse.
     cost_limits: LimitSet,
@@ -137,7 +137,10 @@ impl<C: Clock> Budget<MemoryStore<C>> {
 
 impl<S: Store> Budget<S> {
     /// A budget with accounts in a store.
-    pub fn new(store: Arc<S>, prices: Arc<PriceBook>, recorder: impl Recorder) -> Self {
+    ///
+    /// Prices are a book, or a handle through which another book can take its place while calls run.
+    pub fn new(store: Arc<S>, prices: impl Into<Prices>, recorder: impl Recorder) -> Self {
+        let prices = prices.into();
         let lenient = store.policy().select(|limit| limit.mode() != Mode::Enforce);
         let refuses = |limit: &Limit| limit.mode() == Mode::Enforce && limit.resource() == Resource::Cost;
         let cost_limits = store.policy().select(refuses);
@@ -154,8 +157,14 @@ impl<S: Store> Budget<S> {
         &self.shared.store
     }
 
-    /// The prices.
-    pub fn prices(&self) -> &PriceBook {
+    /// The prices as they are now.
+    pub fn prices(&self) -> Arc<PriceBook> {
+        self.shared.prices.book()
+    }
+
+    /// Where the prices come from, to replace them: calls that begin afterwards are reserved and settled at the new
+    /// ones, and calls that run are settled at the price that they were reserved at.
+    pub fn price_handle(&self) -> &Prices {
         &self.shared.prices
     }
 
@@ -181,8 +190,9 @@ impl<S: Store> Budget<S> {
     pub fn begin_attempt(&self, request: CallRequest, again: bool) -> Begin<S> {
         let store = self.store();
         let started = store.now();
-        let known = self.prices().model(&request.model);
-        let price = known.and_then(|known| known.price(started.unix)).cloned();
+        let book = self.shared.prices.load();
+        let known = book.model(&request.model);
+        let price = known.and_then(|known| known.price(started.unix)).map(Arc::clone);
         let id = ReservationId::random();
         let CallRequest { caller, route, model, estimate, limits } = request;
         let info = CallInfo { id, caller, route, model, started, again };

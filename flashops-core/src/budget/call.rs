@@ -1,5 +1,6 @@
 use std::fmt;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
@@ -27,7 +28,8 @@ pub(super) struct Open<S: Store> {
     pub(super) budget: Budget<S>,
     pub(super) info: CallInfo,
     pub(super) estimate: Estimate,
-    pub(super) price: Option<Price>,
+    /// What it is reserved and settled at, whatever the prices are by then.
+    pub(super) price: Option<Arc<Price>>,
     pub(super) standings: Standings,
     state: State,
     progress: Usage,
@@ -51,7 +53,7 @@ enum State {
 }
 
 impl<S: Store> Open<S> {
-    pub(super) fn new(budget: &Budget<S>, info: CallInfo, estimate: Estimate, price: Option<Price>) -> Box<Self> {
+    pub(super) fn new(budget: &Budget<S>, info: CallInfo, estimate: Estimate, price: Option<Arc<Price>>) -> Box<Self> {
         Box::new(Self {
             budget: budget.clone(),
             info,
@@ -73,7 +75,8 @@ impl<S: Store> Open<S> {
 
     /// What so many tokens can cost at most.
     pub(super) fn most(&self, input: Tokens, output: Tokens) -> Cost {
-        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output))
+        let asked = self.estimate.service_tier;
+        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output, asked))
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -174,7 +177,10 @@ impl<S: Store> Call<S> {
         let covered = open.covered.max(output).saturating_add(Tokens::saturating(step));
         let more = Tokens::saturating(covered.get() - open.covered.get());
         let input = open.estimate.input;
-        let more = Amounts { output: more, cost: open.most(Tokens::ZERO, more), ..Amounts::ZERO };
+        // The difference of two bounds, since the size of the prompt decides what output costs.
+        let (old, new) = (open.most(input, open.covered), open.most(input, covered));
+        let more =
+            Amounts { output: more, cost: Cost::saturating(new.get().saturating_sub(old.get())), ..Amounts::ZERO };
         let checkpoint = Amounts { requests: open.requests(), input, output, cost: open.most(input, output) };
         let age = open.budget.store().now().tick.since(open.info.started.tick);
         let lifetime = open.budget.policy().switches().max_lifetime.saturating_sub(age);
@@ -235,7 +241,9 @@ impl<S: Store> Call<S> {
     fn finish(&mut self, usage: &Usage, ending: Ending) {
         let open = &mut *self.open;
         open.state = State::Settled;
-        let price = open.price.as_ref();
+        // A provider that names no tariff served the one that was asked for.
+        let usage = &Usage { service_tier: usage.service_tier.or(Some(open.estimate.service_tier)), ..*usage };
+        let price = open.price.as_deref();
         let cost = price.map(|price| price.cost(usage));
         let used = Amounts {
             requests: open.requests(),

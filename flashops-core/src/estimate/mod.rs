@@ -27,6 +27,7 @@ pub use input::InputBound;
 pub use output::OutputCap;
 
 use crate::units::Tokens;
+use crate::usage::ServiceTier;
 
 /// The upper bound for the tokens of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,17 +36,26 @@ pub struct Estimate {
     pub input: Tokens,
     /// The most output tokens, over all choices together.
     pub output: Tokens,
+    /// The tariff that the request asks for; the response may name another.
+    pub service_tier: ServiceTier,
 }
 
 impl Estimate {
     /// The bound that follows from what the request sends and from what it lets the model write.
     pub const fn new(input: InputBound, output: OutputCap) -> Self {
-        Self { input: input.tokens(), output: output.tokens() }
+        Self { input: input.tokens(), output: output.tokens(), service_tier: ServiceTier::Standard }
     }
 
     /// The bound for a request that has no output, such as an embedding.
     pub const fn input_only(input: InputBound) -> Self {
-        Self { input: input.tokens(), output: Tokens::ZERO }
+        Self { input: input.tokens(), output: Tokens::ZERO, service_tier: ServiceTier::Standard }
+    }
+
+    /// Of a request that asks for this tariff.
+    #[must_use]
+    pub const fn with_service_tier(mut self, service_tier: ServiceTier) -> Self {
+        self.service_tier = service_tier;
+        self
     }
 
     /// Input and output together.

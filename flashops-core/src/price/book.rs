@@ -43,6 +43,7 @@ impl PriceBook {
     /// use flashops_core::clock::UnixSeconds;
     /// use flashops_core::price::PriceBook;
     /// use flashops_core::units::Tokens;
+    /// use flashops_core::usage::{ServiceTier, Usage};
     ///
     /// let book = PriceBook::from_toml(r#"
     ///     currency = "IRT"                # default "USD"; three capital letters
@@ -67,12 +68,25 @@ impl PriceBook {
     ///     input = "15000"                 # decimal strings, at most 9 decimal places
     ///     cache_read = "1500.5"           # also cache_write_5m, cache_write_1h, audio_in, image_in
     ///     output = "45000"                # also reasoning, audio_out
-    ///     per_request = "5"               # default 0
+    ///     per_request = "5"               # default 0; fees are the same in every tariff
     ///     per_search = "100"              # default 0
+    ///
+    ///     [[model.price.tier]]            # what changes for the whole of a request with a larger prompt, at most 16
+    ///     above = 16000                   # a prompt of more than 16,000 tokens; or `from`, of 16,000 or more
+    ///     input = "30000"                 # or `flat`; what it does not name costs as for smaller prompts
+    ///
+    ///     [model.price.batch]             # also `flex`, `priority`; without one the standard prices hold
+    ///     multiplier = "0.5"              # of the standard prices, its tiers too; at most 3 decimal places, rounded up
+    ///     output = "20000"                # or prices of its own, with [[model.price.batch.tier]]
     /// "#)?;
     ///
+    /// let usage = Usage { input: Tokens::new(100_000)?, ..Usage::exact() };
     /// let price = book.price("house", UnixSeconds(1_700_000_000)).expect("it is listed");
-    /// assert_eq!(book.unit().format(price.most(Tokens::new(100_000)?, Tokens::new(50_000)?)), "3000");
+    /// assert_eq!(book.unit().format(price.cost(&usage)), "2000");
+    /// let price = book.price("house", UnixSeconds(1_800_000_000)).expect("it is listed");
+    /// assert_eq!(book.unit().format(price.cost(&usage)), "3005");
+    /// let batch = Usage { service_tier: Some(ServiceTier::Batch), ..usage };
+    /// assert_eq!(book.unit().format(price.cost(&batch)), "1505");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -110,7 +124,7 @@ impl PriceBook {
     }
 
     /// The price of a model at a time; `None` if the book does not know the model, or none of its prices had begun.
-    pub fn price(&self, model: &str, at: UnixSeconds) -> Option<&Price> {
+    pub fn price(&self, model: &str, at: UnixSeconds) -> Option<&Arc<Price>> {
         self.model(model)?.price(at)
     }
 
@@ -184,6 +198,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::price::TokenClass;
     use crate::units::{Tokens, UnitError};
     use crate::usage::Usage;
 
@@ -205,16 +220,21 @@ mod tests {
         PriceBook::from_toml(text).unwrap()
     }
 
+    /// The standard price of input for the smallest prompts.
+    fn standard(price: &Price) -> u64 {
+        price.rate(TokenClass::Input, crate::usage::ServiceTier::Standard, Tokens::ZERO)
+    }
+
     /// The flat price in whole units of the currency for 1,000,000 tokens.
     fn found(book: &PriceBook, name: &str) -> Option<u64> {
         let price = book.price(name, NOW)?;
-        Some(price.rate(crate::price::TokenClass::Input) / 1_000_000_000)
+        Some(standard(price) / 1_000_000_000)
     }
 
     #[test]
-    fn the_embedded_book_has_forty_models_with_source_date_and_bounds() {
+    fn the_embedded_book_has_150_models_of_ten_providers_with_source_date_and_bounds() {
         let book = PriceBook::embedded();
-        assert!(book.models().len() >= 40);
+        assert!(book.models().len() >= 150, "{}", book.models().len());
         let mut providers = HashSet::new();
         for model in book.models() {
             let name = model.name();
@@ -226,14 +246,47 @@ mod tests {
             assert!(model.price(NOW).is_some(), "{name}");
             providers.insert(model.provider());
         }
-        let expected = ["openai", "anthropic", "google", "mistral", "xai"];
+        let expected = [
+            "openai",
+            "anthropic",
+            "google",
+            "mistral",
+            "xai",
+            "cohere",
+            "deepseek",
+            "bedrock",
+            "groq",
+            "dashscope",
+            "perplexity",
+        ];
         assert_eq!(providers, HashSet::from(expected));
+    }
+
+    #[test]
+    fn the_embedded_book_has_the_tiers_and_tariffs_that_providers_publish() {
+        use crate::usage::ServiceTier::{Batch, Priority, Standard};
+        let book = PriceBook::embedded();
+        // Dollars for a million prompt tokens, at the bound of the tier and one token above it.
+        for (name, tier, bound, expected) in [
+            ("gpt-6.1-sol", Standard, 272_000, [2_000, 4_000]),
+            ("gpt-6.1-sol", Batch, 272_000, [1_000, 2_000]),
+            ("gpt-6.1-sol", Priority, 272_000, [4_000, 8_000]),
+            ("gemini-2.5-pro", Standard, 200_000, [1_250, 2_500]),
+            ("claude-sonnet-4-5", Standard, 200_000, [3_000, 6_000]),
+            ("grok-4.7", Standard, 199_999, [2_000, 4_000]),
+            ("gpt-4o", Batch, 200_000, [1_250, 1_250]),
+        ] {
+            let price = book.price(name, NOW).unwrap();
+            let rate = |prompt| price.rate(TokenClass::Input, tier, Tokens::new(prompt).unwrap()) / 1_000_000;
+            assert_eq!([bound, bound + 1].map(rate), expected, "{name}");
+        }
     }
 
     #[test]
     fn well_known_models_cost_what_their_providers_publish() -> Result<(), UnitError> {
         let usd = |text| MoneyUnit::NANO_USD.parse(text);
-        // A million tokens each: input, cache read, five-minute cache write, one-hour cache write, output.
+        // Dollars for a million tokens of prompts below every tier: input, cache read, five-minute cache write,
+        // one-hour cache write, output.
         let known = [
             ("gpt-4o", ["2.5", "1.25", "2.5", "2.5", "10"]),
             ("gpt-4o-2024-05-13", ["5", "5", "5", "5", "15"]),
@@ -248,7 +301,7 @@ mod tests {
             ("mistral-large-2411", ["2", "2", "2", "2", "6"]),
             ("grok-3", ["3", "0.75", "3", "3", "15"]),
         ];
-        let million = Tokens::new(1_000_000)?;
+        let tenth = Tokens::new(100_000)?;
         for (name, figures) in known {
             let price = PriceBook::embedded().price(name, NOW).unwrap();
             for (class, figure) in figures.into_iter().enumerate() {
@@ -259,8 +312,8 @@ mod tests {
                     &mut usage.cache_write_5m,
                     &mut usage.cache_write_1h,
                     &mut usage.output,
-                ][class] = million;
-                assert_eq!(price.cost(&usage), usd(figure)?, "{name} {class}");
+                ][class] = tenth;
+                assert_eq!(price.cost(&usage).get() * 10, usd(figure)?.get(), "{name} {class}");
             }
         }
         Ok(())
@@ -270,7 +323,7 @@ mod tests {
     fn a_price_holds_from_midnight_utc_of_its_day() {
         let o3 = |at| {
             let price = PriceBook::embedded().price("o3", UnixSeconds(at)).unwrap();
-            (price.rate(crate::price::TokenClass::Input), price.version().to_string())
+            (standard(price), price.version().to_string())
         };
         // 2025-06-10T00:00:00Z.
         let start = 1_749_513_600;

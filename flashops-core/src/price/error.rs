@@ -20,6 +20,11 @@ pub enum PriceError {
         /// What is wrong there.
         message: String,
     },
+    /// The text is not a price file of the LiteLLM project.
+    NotLiteLlm {
+        /// What is wrong with it, with line and column.
+        message: String,
+    },
     /// The text is larger than [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES).
     TooLong,
     /// The two books count in different units; money of different currencies is never mixed.
@@ -50,10 +55,11 @@ impl fmt::Display for PriceError {
             Self::Invalid { line, column, text, message } => {
                 write!(f, "price book, line {line}, column {column}, `{text}`: {message}")
             }
+            Self::NotLiteLlm { message } => write!(f, "LiteLLM's price file: {message}"),
             Self::TooLong => write!(f, "a price book is at most {} bytes long", super::MAX_TEXT_BYTES),
             Self::OtherUnit { ours, theirs } => write!(
                 f,
-                "a price book in {} with {} decimal places cannot be extended by one in {} with {}",
+                "a price book in {} with {} decimal places cannot be extended or replaced by one in {} with {}",
                 ours.currency(),
                 ours.scale(),
                 theirs.currency(),

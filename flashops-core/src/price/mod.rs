@@ -35,31 +35,43 @@
 //! `input` and `output` have no such rule. A price names both, or is `flat`: one price for every class. An explicit
 //! zero is a price.
 //!
+//! A price can have tiers by the size of the prompt, all input classes together. The tier that a prompt reaches rates
+//! the whole request: all of its input and output, not only what is above the bound. Beside the standard tariff it can
+//! have others for [batch, flex and priority](crate::usage::ServiceTier); a usage says which one it is
+//! of. [`Price::most`] is a bound over all tiers that a prompt can reach. A request is reserved and settled by the same
+//! prices.
+//!
 //! Books are TOML; [`PriceBook::from_toml`] has the schema, and [`PriceBook::extend`] puts one over another. A book is
-//! immutable; share it in an [`Arc`](std::sync::Arc), and replace the whole to reload it.
+//! immutable. [`Prices`] is a handle to the book of a running service, through which another book takes its place.
 //!
 //! Edge cases: before the earliest `effective_from` of a model it has no price, and is as unknown as any other. A cost
 //! above [`MAX_AMOUNT`](crate::units::MAX_AMOUNT) becomes it, which is the refusing side. A usage of quality
 //! [`Absent`](crate::usage::Quality::Absent) must be replaced by an estimate before it is priced: its zeros mean
 //! nothing.
 //!
-//! What this module does not do: decide what happens to an unknown model, convert currencies, or read other projects'
-//! price files. It has one price per class and date: where a provider charges more for long prompts, the embedded book
-//! has the price of the short ones and a comment with the bound; a batch or priority tariff needs a book of its own.
+//! What this module does not do: decide what happens to an unknown model, convert currencies, or fetch prices. Prices
+//! by the hour, discounts for regions and free allowances are not in its schema.
 
 mod book;
 mod class;
 mod error;
+mod litellm;
 mod model;
+mod prices;
 mod rates;
+mod raw;
 mod schema;
+mod tariff;
 mod value;
 
 pub use book::PriceBook;
 pub use class::TokenClass;
 pub use error::PriceError;
+pub use litellm::{Import, RoundedPrice};
 pub use model::Model;
+pub use prices::Prices;
 pub use rates::{Price, PriceVersion};
+pub use raw::MAX_TIERS;
 pub use schema::MAX_TEXT_BYTES;
 pub use value::MAX_NAME_BYTES;
 

@@ -20,7 +20,7 @@ pub struct Model {
     pub(super) max_output: Option<Tokens>,
     pub(super) max_media_tokens: Option<Tokens>,
     /// Never empty, the earliest first, no two from the same date.
-    pub(super) prices: Vec<Price>,
+    pub(super) prices: Vec<Arc<Price>>,
 }
 
 impl Model {
@@ -65,13 +65,13 @@ impl Model {
     }
 
     /// Its price at a time: the latest that is in effect. `None` before the first.
-    pub fn price(&self, at: UnixSeconds) -> Option<&Price> {
+    pub fn price(&self, at: UnixSeconds) -> Option<&Arc<Price>> {
         let started = self.prices.partition_point(|price| price.version.start <= at);
         self.prices[..started].last()
     }
 
     /// All of its prices, the earliest first.
-    pub fn prices(&self) -> &[Price] {
+    pub fn prices(&self) -> &[Arc<Price>] {
         &self.prices
     }
 }

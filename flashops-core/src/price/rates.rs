@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::class::TokenClass;
+use super::tariff::{Rates, Tariff};
 use crate::clock::UnixSeconds;
 use crate::units::{Cost, MoneyUnit, Tokens};
-use crate::usage::Usage;
+use crate::usage::{ServiceTier, Usage};
 
 /// Decimal places of a price: a nano-unit of the currency.
 pub(super) const PRICE_SCALE: u32 = 9;
@@ -19,13 +20,15 @@ pub(super) const PRICED_TOKENS: u64 = 1_000_000;
 /// Decimal places of the exact sum: those of a price and those of a division by [`PRICED_TOKENS`].
 const SUM_SCALE: u32 = PRICE_SCALE + 6;
 
-/// The price of one model from one date on.
-///
-/// Cloning it allocates nothing.
+/// The price of one model from one date on: a standard tariff, and special ones where the provider has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
     pub(super) unit: MoneyUnit,
-    pub(super) rates: Rates,
+    pub(super) standard: Tariff,
+    /// No tariff twice.
+    pub(super) special: Vec<(ServiceTier, Tariff)>,
+    pub(super) per_request: u64,
+    pub(super) per_search: u64,
     pub(super) version: PriceVersion,
 }
 
@@ -33,36 +36,57 @@ impl Price {
     /// What a usage costs: the exact sum over all classes, searches and the request itself, rounded up once to the
     /// book's unit. At most [`MAX_AMOUNT`](crate::units::MAX_AMOUNT) units, the refusing side.
     ///
+    /// The tariff is that of [`Usage::service_tier`]: the standard one where the usage says none, or one that the price
+    /// does not have. The size of the prompt, [`Usage::total_input`], rates all of its tokens.
+    ///
     /// The quality of the usage is not looked at. An absent one must be replaced by an estimate first.
     pub fn cost(&self, usage: &Usage) -> Cost {
-        let tokens = TokenClass::ALL.into_iter().map(|class| self.exact(class.tokens(usage), self.rate(class)));
-        let searches = per_piece(self.rates.per_search).saturating_mul(u128::from(usage.searches));
-        self.rounded(tokens.chain([searches, per_piece(self.rates.per_request)]).fold(0, u128::saturating_add))
+        let rates = self.tariff(usage.service_tier.unwrap_or_default()).at(usage.total_input());
+        let tokens = TokenClass::ALL.into_iter().map(|class| exact(class.tokens(usage), rates[class.index()]));
+        let searches = per_piece(self.per_search).saturating_mul(u128::from(usage.searches));
+        self.rounded(tokens.chain([searches, per_piece(self.per_request)]).fold(0, u128::saturating_add))
     }
 
-    /// The most that a request with so many tokens can cost, whatever their classes: input at the dearest input class,
-    /// output at the dearest output class, and the fee for the request. Searches are not in it.
-    pub fn most(&self, input: Tokens, output: Tokens) -> Cost {
-        let sum = self
-            .exact(input, self.dearest(TokenClass::is_input))
-            .saturating_add(self.exact(output, self.dearest(|class| !class.is_input())));
-        self.rounded(sum.saturating_add(per_piece(self.rates.per_request)))
+    /// The most that a request with so many tokens, or fewer, can cost, whatever their classes: at the dearest of the
+    /// prices that a prompt up to this size can get, input at the dearest input class, output at the dearest output
+    /// class, and the fee for the request. Searches are not in it.
+    ///
+    /// A provider may serve a request at the standard tariff although another was asked for, so it is never less than
+    /// that of the standard tariff.
+    pub fn most(&self, input: Tokens, output: Tokens, asked: ServiceTier) -> Cost {
+        let tariffs = [&self.standard, self.tariff(asked)].into_iter();
+        let sums = tariffs.flat_map(|tariff| tariff.up_to(input)).map(|rates| {
+            let (dearest_in, dearest_out) = (dearest(rates, true), dearest(rates, false));
+            exact(input, dearest_in).saturating_add(exact(output, dearest_out))
+        });
+        self.rounded(sums.max().unwrap_or(0).saturating_add(per_piece(self.per_request)))
     }
 
-    /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens: its own, or the one it falls
-    /// back to.
-    pub const fn rate(&self, class: TokenClass) -> u64 {
-        self.rates.tokens[class.index()]
+    /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens, under a tariff, for a prompt of
+    /// so many tokens: its own, or the one it falls back to.
+    pub fn rate(&self, class: TokenClass, tier: ServiceTier, prompt: Tokens) -> u64 {
+        self.tariff(tier).at(prompt)[class.index()]
     }
 
-    /// The fee for each request in nano-units of the currency (10⁻⁹).
+    /// The fewest prompt tokens from which on a tariff has other prices, the smallest first; none if it has the same
+    /// for every prompt.
+    pub fn thresholds(&self, tier: ServiceTier) -> impl Iterator<Item = u64> {
+        self.tariff(tier).thresholds()
+    }
+
+    /// Whether it has prices of its own for a tariff; otherwise the standard ones hold.
+    pub fn has(&self, tier: ServiceTier) -> bool {
+        tier == ServiceTier::Standard || self.special.iter().any(|(of, _)| *of == tier)
+    }
+
+    /// The fee for each request in nano-units of the currency (10⁻⁹), under any tariff.
     pub const fn per_request(&self) -> u64 {
-        self.rates.per_request
+        self.per_request
     }
 
-    /// The fee for each search in nano-units of the currency (10⁻⁹).
+    /// The fee for each search in nano-units of the currency (10⁻⁹), under any tariff.
     pub const fn per_search(&self) -> u64 {
-        self.rates.per_search
+        self.per_search
     }
 
     /// The unit of its costs: that of the book.
@@ -75,13 +99,8 @@ impl Price {
         &self.version
     }
 
-    fn dearest(&self, wanted: impl Fn(TokenClass) -> bool) -> u64 {
-        TokenClass::ALL.into_iter().filter(|&class| wanted(class)).map(|class| self.rate(class)).max().unwrap_or(0)
-    }
-
-    /// In 10^-[`SUM_SCALE`] of the currency. Below 2¹¹⁷, so that nine of them cannot overflow.
-    fn exact(&self, tokens: Tokens, rate: u64) -> u128 {
-        u128::from(tokens.get()) * u128::from(rate)
+    fn tariff(&self, tier: ServiceTier) -> &Tariff {
+        self.special.iter().find(|(of, _)| *of == tier).map_or(&self.standard, |(_, tariff)| tariff)
     }
 
     /// A sum that saturated is above 2¹²⁷ and therefore, in any unit, above the largest cost.
@@ -91,12 +110,15 @@ impl Price {
     }
 }
 
-/// What a price consists of, in nano-units of the currency: for 1,000,000 tokens of each class, and for each piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rates {
-    pub(super) tokens: [u64; TokenClass::COUNT],
-    pub(super) per_request: u64,
-    pub(super) per_search: u64,
+/// The dearest input class, or output class.
+fn dearest(rates: &Rates, input: bool) -> u64 {
+    let classes = TokenClass::ALL.into_iter().filter(|class| class.is_input() == input);
+    classes.map(|class| rates[class.index()]).max().unwrap_or(0)
+}
+
+/// In 10^-[`SUM_SCALE`] of the currency. Below 2¹¹⁷, so that nine of them cannot overflow.
+fn exact(tokens: Tokens, rate: u64) -> u128 {
+    u128::from(tokens.get()) * u128::from(rate)
 }
 
 /// Where a [`Price`] comes from: what a record keeps, so that it can be explained later.
@@ -155,13 +177,13 @@ mod tests {
     use crate::units::MAX_AMOUNT;
 
     /// A book with one model, `m`, with these lines as its price.
-    fn price_of(head: &str, lines: &str) -> Price {
+    fn price_of(head: &str, lines: &str) -> Arc<Price> {
         let text = format!(
             "{head}\n[[model]]\nname = \"m\"\nprovider = \"p\"\nsource = \"test\"\nas_of = \"2026-01-01\"\n\
              [[model.price]]\n{lines}"
         );
         let book = PriceBook::from_toml(&text).unwrap();
-        book.price("m", UnixSeconds(0)).unwrap().clone()
+        Arc::clone(book.price("m", UnixSeconds(0)).unwrap())
     }
 
     fn usage_of(tokens: [u64; 9], searches: u64) -> Usage {
@@ -281,7 +303,8 @@ mod tests {
         ) {
             let price = price_of("", &lines(own, request, 0));
             let usage = usage_of(tokens, 0);
-            prop_assert!(price.cost(&usage) <= price.most(usage.total_input(), usage.total_output()));
+            let most = price.most(usage.total_input(), usage.total_output(), ServiceTier::Standard);
+            prop_assert!(price.cost(&usage) <= most);
         }
     }
 
@@ -292,7 +315,7 @@ mod tests {
             "input = \"1\"\ncache_write_1h = \"2\"\noutput = \"3\"\naudio_out = \"7\"\nper_request = \"0.5\"",
         );
         let million = Tokens::new(1_000_000).unwrap();
-        assert_eq!(price.unit().format(price.most(million, million)), "9.5");
+        assert_eq!(price.unit().format(price.most(million, million, ServiceTier::Standard)), "9.5");
     }
 
     #[test]
@@ -324,7 +347,7 @@ mod tests {
         let usage = usage_of([MAX_AMOUNT; 9], u64::MAX);
         assert_eq!(price.cost(&usage).get(), MAX_AMOUNT);
         let most = Tokens::new(MAX_AMOUNT).unwrap();
-        assert_eq!(price.most(most, most).get(), MAX_AMOUNT);
+        assert_eq!(price.most(most, most, ServiceTier::Standard).get(), MAX_AMOUNT);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::book::PriceBook;
-use super::class::TokenClass;
 use super::error::PriceError;
 use super::model::Model;
-use super::rates::{PRICED_TOKENS, Price, PriceVersion, Rates};
-use super::value::{Day, Name, Nanos, Per, Provider, Source, TokenCount};
+use super::rates::{Price, PriceVersion};
+use super::raw::RawPrice;
+use super::value::{Day, Name, Provider, Source, TokenCount};
 use crate::clock::UnixSeconds;
 use crate::place::{self, Mistake};
 use crate::units::MoneyUnit;
@@ -116,24 +116,17 @@ fn prices(
     as_of: Day,
     raw: Vec<Spanned<RawPrice>>,
     name: &Spanned<Name>,
-) -> Result<Vec<Price>, Mistake> {
-    let mut prices: Vec<Price> = Vec::with_capacity(raw.len());
+) -> Result<Vec<Arc<Price>>, Mistake> {
+    let mut prices: Vec<Arc<Price>> = Vec::with_capacity(raw.len());
     for raw in raw {
-        let from = raw.get_ref().effective_from;
-        let start = from.map_or(UnixSeconds(i64::MIN), |day| day.start);
-        let rates = raw.get_ref().rates().map_err(|message| (raw.span(), message))?;
-        let version = PriceVersion {
-            source: Arc::clone(source),
-            as_of: as_of.date,
-            effective_from: from.map(|day| day.date),
-            start,
-        };
+        let price = price(unit, source, as_of, &raw)?;
+        let start = price.version.start;
         let place = prices.partition_point(|price| price.version.start < start);
         if prices.get(place).is_some_and(|price| price.version.start == start) {
             let message = "another price of this model has the same `effective_from`";
             return Err((raw.span(), message.to_owned()));
         }
-        prices.insert(place, Price { unit, rates, version });
+        prices.insert(place, Arc::new(price));
     }
     if prices.is_empty() {
         return Err((name.span(), "a model has at least one [[model.price]]".to_owned()));
@@ -141,88 +134,17 @@ fn prices(
     Ok(prices)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPrice {
-    effective_from: Option<Day>,
-    #[serde(default)]
-    per: Per,
-    flat: Option<Nanos>,
-    input: Option<Nanos>,
-    cache_read: Option<Nanos>,
-    cache_write_5m: Option<Nanos>,
-    cache_write_1h: Option<Nanos>,
-    audio_in: Option<Nanos>,
-    image_in: Option<Nanos>,
-    output: Option<Nanos>,
-    reasoning: Option<Nanos>,
-    audio_out: Option<Nanos>,
-    #[serde(default)]
-    per_request: Nanos,
-    #[serde(default)]
-    per_search: Nanos,
-}
-
-impl RawPrice {
-    fn rates(&self) -> Result<Rates, String> {
-        let factor = PRICED_TOKENS / self.per.0;
-        let mut tokens = self.classes()?;
-        for price in &mut tokens {
-            *price = price.checked_mul(factor).ok_or("a price is too large for 1000000 tokens")?;
-        }
-        Ok(Rates { tokens, per_request: self.per_request.0, per_search: self.per_search.0 })
-    }
-
-    /// The price of each class for `per` tokens.
-    fn classes(&self) -> Result<[u64; TokenClass::COUNT], String> {
-        if let Some(flat) = self.flat {
-            return match TokenClass::ALL.into_iter().find(|&c| self.own(c).is_some()) {
-                Some(class) => Err(format!("`flat` is the price of every class; `{class}` cannot stand beside it")),
-                None => Ok([flat.0; TokenClass::COUNT]),
-            };
-        }
-        let mut prices = [0; TokenClass::COUNT];
-        for class in TokenClass::ALL {
-            prices[class.index()] = self.class(class)?;
-        }
-        Ok(prices)
-    }
-
-    fn class(&self, class: TokenClass) -> Result<u64, String> {
-        match (self.own(class), fallback(class)) {
-            (Some(price), _) => Ok(price.0),
-            (None, Some(other)) => self.class(other),
-            (None, None) => {
-                Err(format!("a price needs `{class}`, or `flat` for all classes; \"0\" if it costs nothing"))
-            }
-        }
-    }
-
-    const fn own(&self, class: TokenClass) -> Option<Nanos> {
-        match class {
-            TokenClass::Input => self.input,
-            TokenClass::CacheRead => self.cache_read,
-            TokenClass::CacheWrite5m => self.cache_write_5m,
-            TokenClass::CacheWrite1h => self.cache_write_1h,
-            TokenClass::AudioIn => self.audio_in,
-            TokenClass::ImageIn => self.image_in,
-            TokenClass::Output => self.output,
-            TokenClass::Reasoning => self.reasoning,
-            TokenClass::AudioOut => self.audio_out,
-        }
-    }
-}
-
-/// The class whose price another has that has none of its own.
-const fn fallback(class: TokenClass) -> Option<TokenClass> {
-    match class {
-        TokenClass::Input | TokenClass::Output => None,
-        TokenClass::CacheWrite1h => Some(TokenClass::CacheWrite5m),
-        TokenClass::CacheRead | TokenClass::CacheWrite5m | TokenClass::AudioIn | TokenClass::ImageIn => {
-            Some(TokenClass::Input)
-        }
-        TokenClass::Reasoning | TokenClass::AudioOut => Some(TokenClass::Output),
-    }
+fn price(unit: MoneyUnit, source: &Arc<str>, as_of: Day, raw: &Spanned<RawPrice>) -> Result<Price, Mistake> {
+    let place = raw.span();
+    let raw = raw.get_ref();
+    let (standard, special) = raw.tariffs(&place)?;
+    let version = PriceVersion {
+        source: Arc::clone(source),
+        as_of: as_of.date,
+        effective_from: raw.effective_from.map(|day| day.date),
+        start: raw.effective_from.map_or(UnixSeconds(i64::MIN), |day| day.start),
+    };
+    Ok(Price { unit, standard, special, per_request: raw.per_request.0, per_search: raw.per_search.0, version })
 }
 
 #[cfg(test)]
@@ -230,6 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::price::MAX_TIERS;
 
     /// Lines 1 to 6 are a whole model but for its price.
     const MODEL: &str = "[[model]]\nname = \"m\"\nprovider = \"p\"\naliases = [\"n\"]\n\
@@ -288,6 +211,59 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_in_a_tier_or_a_tariff_is_one_line_with_its_key_and_place() {
+        for (price, expected) in [
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nflat = \"2\"",
+                "line 9, column 1, `[[model.price.tier]]`: a tier begins `above`",
+            ),
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nabove = 1\nfrom = 2\nflat = \"2\"",
+                "line 9, column 1, `[[model.price.tier]]`: a tier begins `above`",
+            ),
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nfrom = 0\nflat = \"2\"",
+                "line 9, column 1, `[[model.price.tier]]`: `from` is at least 1",
+            ),
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nabove = 9007199254740991\nflat = \"2\"",
+                "line 9, column 1, `[[model.price.tier]]`: no prompt is `above`",
+            ),
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nabove = 5",
+                "line 9, column 1, `[[model.price.tier]]`: a tier changes at least one",
+            ),
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nabove = 5\ninput = \"2\"\n\
+                 [[model.price.tier]]\nfrom = 6\ninput = \"2\"",
+                "line 12, column 1, `[[model.price.tier]]`: another tier begins at the same",
+            ),
+            (
+                "flat = \"1\"\n[[model.price.tier]]\nabove = 5\nmultiplier = \"2\"",
+                "line 11, column 1, `multiplier = \"2\"`: unknown field `multiplier`",
+            ),
+            ("flat = \"1\"\n[model.price.batch]", "line 9, column 1, `[model.price.batch]`: a tariff has a"),
+            (
+                "flat = \"1\"\n[model.price.flex]\nmultiplier = \"0.0005\"",
+                "line 10, column 14, `multiplier = \"0.0005\"`: a multiplier is",
+            ),
+            (
+                "flat = \"1\"\n[model.price.flex]\nmultiplier = \"100.1\"",
+                "line 10, column 14, `multiplier = \"100.1\"`: a multiplier is",
+            ),
+            (
+                "flat = \"999999999\"\n[model.price.flex]\nmultiplier = \"100\"",
+                "line 9, column 1, `[model.price.flex]`: a price is too large",
+            ),
+        ] {
+            let message = price_error(price);
+            let start = format!("price book, {expected}");
+            assert!(message.starts_with(&start), "{message}\n{start}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
     fn a_mistake_in_a_model_is_one_line_with_its_key_and_place() {
         let flat = "[[model.price]]\nflat = \"1\"\n";
         let whole = format!("{MODEL}{flat}");
@@ -331,6 +307,15 @@ mod tests {
             assert!(message.starts_with(&start), "{message}\n{start}");
             assert!(!message.contains('\n'), "{message}");
         }
+    }
+
+    #[test]
+    fn a_tariff_has_a_bounded_number_of_tiers() {
+        let tiers = |n: usize| (1..=n).map(|from| format!("[[model.price.tier]]\nfrom = {from}\ninput = \"2\"\n"));
+        let text = |n| format!("{MODEL}[[model.price]]\nflat = \"1\"\n{}", tiers(n).collect::<String>());
+        assert!(PriceBook::from_toml(&text(MAX_TIERS)).is_ok());
+        let message = error(&text(MAX_TIERS + 1));
+        assert!(message.ends_with("a tariff has at most 16 tiers"), "{message}");
     }
 
     #[test]

@@ -52,6 +52,21 @@ impl TryFrom<u64> for Per {
     }
 }
 
+/// A factor in thousandths, from a decimal string.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Thousandths(pub(super) u64);
+
+impl TryFrom<String> for Thousandths {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "a multiplier is a decimal number up to 100 with at most 3 decimal places, such as \"0.5\"";
+        let thousandths = parse_decimal(&text, 3).ok().and_then(|value| u64::try_from(value).ok());
+        thousandths.filter(|value| *value <= 100_000).map(Self).ok_or(WRONG)
+    }
+}
+
 /// A day, and its first second in UTC.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]

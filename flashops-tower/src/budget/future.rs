@@ -182,7 +182,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
         };
         let budget = &self.shared.budget;
-        let plan = match Plan::new(self.route(), self.format, data, budget.prices(), *stored) {
+        let plan = match Plan::new(self.route(), self.format, data, &budget.prices(), *stored) {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
@@ -227,8 +227,9 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             }
             Err(error) => {
                 let budget = &self.shared.budget;
-                let price = budget.prices().price(&planned.model, budget.store().now().unix);
-                let least = least(planned.estimate, price);
+                let prices = budget.prices();
+                let price = prices.price(&planned.model, budget.store().now().unix);
+                let least = least(planned.estimate, price.map(Arc::as_ref));
                 let refusal = Refusal::begin(&error, budget.policy(), Some(least), &planned.model);
                 self.refused(&request.into_parts().0, &refusal)
             }

@@ -77,6 +77,7 @@ impl Plan {
             Some(cap) => Estimate::new(input, OutputCap::new(cap).with_choices(inspected.choices())),
             None => Estimate::input_only(input),
         };
+        let estimate = estimate.with_service_tier(inspected.service_tier());
         let cap_written = cap.filter(|&cap| inspected.output_cap() != Some(cap));
         let rewrite = Rewrite { output_cap: cap_written, include_usage: true, ..Rewrite::default() };
         let hides_usage = inspected.lacks_usage();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use flashops_core::estimate::{InputBound, OutputCap};
 use flashops_core::units::Tokens;
+use flashops_core::usage::ServiceTier;
 
 use super::scan::{Model, Scan, StreamOptions};
 use super::{InspectError, WireFormat};
@@ -122,6 +123,12 @@ impl Inspected {
         self.scan.tools.hosted
     }
 
+    /// The tariff that is asked for by `service_tier`: the standard one where it is absent, or is `auto` or another
+    /// word that names no tariff.
+    pub const fn service_tier(&self) -> ServiceTier {
+        self.scan.service_tier
+    }
+
     /// What the client says about `stream_options.include_usage`; `None` if nothing.
     pub const fn include_usage(&self) -> Option<bool> {
         match &self.scan.stream_options {
@@ -145,6 +152,24 @@ mod tests {
 
     fn cap(format: WireFormat, body: &str) -> Option<u64> {
         read(format, body).unwrap().output_cap().map(Tokens::get)
+    }
+
+    #[test]
+    fn the_tariff_that_is_asked_for_is_read() {
+        for (member, tier) in [
+            ("", ServiceTier::Standard),
+            (r#""service_tier":"priority","#, ServiceTier::Priority),
+            (r#""service_tier":"fle\u0078","#, ServiceTier::Flex),
+            (r#""service_tier":"auto","#, ServiceTier::Standard),
+            (r#""service_tier":"default","#, ServiceTier::Standard),
+            (r#""service_tier":null,"#, ServiceTier::Standard),
+            (r#""service_tier":["priority"],"#, ServiceTier::Standard),
+            (r#""service_tier":"priority","service_tier":"flex","#, ServiceTier::Priority),
+        ] {
+            let body = format!(r#"{{{member}"model":"m"}}"#);
+            let inspected = Inspected::read(OpenAiChat, body.into()).unwrap();
+            assert_eq!(inspected.service_tier(), tier, "{member}");
+        }
     }
 
     #[test]

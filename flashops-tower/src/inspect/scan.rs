@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use flashops_core::usage::ServiceTier;
+
 use super::InspectError;
 use super::caps::{CapField, Caps, whole_number};
 use super::parts::Parts;
 use super::request::MAX_MODEL_NAME;
 use crate::json::{Cursor, Fault, Text};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "model",
     "stream",
     "stream_options",
@@ -28,6 +30,7 @@ const KEYS: [&str; 19] = [
     "prompt",
     "budget_tokens",
     "include_usage",
+    "service_tier",
 ];
 
 /// Why the pass stops.
@@ -47,6 +50,7 @@ pub(super) struct Scan {
     pub(super) choices: Option<u64>,
     pub(super) parts: Parts,
     pub(super) tools: Tools,
+    pub(super) service_tier: ServiceTier,
     pub(super) members: Insert,
 }
 
@@ -124,6 +128,7 @@ impl Scan {
             b"best_of" => self.choices(cursor, "best_of")?,
             b"messages" | b"input" | b"system" | b"instructions" => self.parts.read(cursor)?,
             b"tools" => self.tools(cursor)?,
+            b"service_tier" => self.service_tier(cursor)?,
             b"previous_response_id" | b"conversation" => self.reference(cursor)?,
             // As a string it is the text of an older completion request, as an object it names a stored prompt.
             b"prompt" if cursor.peek()? == b'{' => self.reference(cursor)?,
@@ -188,6 +193,17 @@ impl Scan {
                 Ok(())
             })
         })?)
+    }
+
+    /// Of several the dearest counts, since a provider may follow any of them.
+    fn service_tier(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'"' {
+            return Ok(cursor.skip()?);
+        }
+        let word = cursor.string()?;
+        let tier = word.decode().and_then(|word| ServiceTier::from_word(&word)).unwrap_or_default();
+        self.service_tier = self.service_tier.max(tier);
+        Ok(())
     }
 
     fn reference(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {

@@ -96,7 +96,7 @@ fn stack<C: Clock>(
     let options = config.options();
     let identify = ConfiguredCallers::new(config.callers().clone(), options.anonymous);
     let routes: Vec<ModelRoute> = config.routes().iter().map(model_route).chain(own).collect();
-    let unit = budget.prices().unit();
+    let unit = budget.price_handle().unit();
     let reject = DefaultReject::new().with_max_wait(options.max_wait).with_spent_status(spent_status(options));
     let reject = reject.with_cost_unit(unit);
     let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
