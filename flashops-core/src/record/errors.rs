@@ -19,8 +19,8 @@ const BUCKETS: usize = ErrorHistogram::BOUNDS.len() + 1;
 /// assert_eq!(ErrorHistogram::BOUNDS[6], 1_000, "calls up to here used no more than was held for them");
 /// ```
 ///
-/// Only calls with exact usage count, and of these only those for which something was held. Top-ups are left out: this is
-/// about the estimate, not about debt. It takes some 250 bytes, whatever happens.
+/// Only calls with exact usage count, and of these only those for which something was held. Top-ups are left out: this
+/// is about the estimate, not about debt. It takes some 250 bytes, whatever happens.
 #[derive(Debug, Default)]
 pub struct EstimateErrors {
     input: Counters,
