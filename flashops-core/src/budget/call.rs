@@ -92,7 +92,8 @@ impl<S: Store> Open<S> {
 /// The least output that is held in addition, so that a stream does not ask for more with every word.
 const MIN_TOP_UP: u64 = 256;
 
-/// Below the cap, a call that holds what was learned holds one part of so many more. Most calls that come here end soon.
+/// Below the cap, a call that holds what was learned holds one part of so many more. Most calls that come here end
+/// soon.
 const LEARNED_STEPS: u64 = 16;
 
 /// The same as [`MIN_TOP_UP`], below the cap.

@@ -93,8 +93,8 @@ impl Sample {
         self.squares += u128::from(value).pow(2);
     }
 
-    /// The k-th smallest of n values is exceeded by one more with probability (n + 1 − k) / (n + 1). This is the least k
-    /// for which that is small enough.
+    /// The k-th smallest of n values is exceeded by one more with probability (n + 1 − k) / (n + 1). This is the least
+    /// k for which that is small enough.
     fn nth_smallest(&self) -> Option<u32> {
         let n = self.values.len();
         let k = ((n + 1) * (1_000 - self.above)).div_ceil(1_000);

@@ -30,8 +30,8 @@ pub struct EstimateErrors {
 /// How often calls used which share of what was held for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErrorHistogram {
-    /// How many calls used a share up to each of [`ErrorHistogram::BOUNDS`] and above the one before it, and as the last
-    /// number how many used more.
+    /// How many calls used a share up to each of [`ErrorHistogram::BOUNDS`] and above the one before it, and as the
+    /// last number how many used more.
     pub buckets: [u64; BUCKETS],
     /// Tokens that were held and not used.
     pub unused: u64,
