@@ -21,6 +21,7 @@
 //! What this crate does not do: keep results. The figures of record are in docs/benchmarks.md.
 
 pub mod accuracy;
+pub mod estimates;
 pub mod keys;
 pub mod measure;
 pub mod ours;

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, Waker};
 use flashops_core::budget::{BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 use flashops_core::caller::Caller;
 use flashops_core::clock::{ManualClock, Moment};
-use flashops_core::estimate::{Estimate, InputBound, OutputCap};
+use flashops_core::estimate::{Estimate, InputBound, InputEstimate, OutputCap, OutputEstimate};
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{
     Denied, Limit, LimitSet, Mode, OnExhausted, Policy, Resource, Switches, UnknownModel, Window,
 };
 use flashops_core::price::PriceBook;
-use flashops_core::record::{Ending, Event, Recorder};
+use flashops_core::record::{Ending, EstimateErrors, Event, Recorder};
 use flashops_core::store::{
     Admit, Admitted, Extend, Extended, GiveBack, MemoryStore, Refused, Reserve, Reserved, Settle, Settled, Standing,
     Store, StoreError,
@@ -70,6 +70,77 @@ fn request<S: Store>(budget: &Budget<S>, model: &str) -> CallRequest {
         estimate: Estimate::new(InputBound::bytes(100), OutputCap::new(Tokens::saturating(50))),
         limits: budget.policy().limits_on("/v1/chat/completions", true),
     }
+}
+
+/// A budget of 100,000 tokens with these estimates, taught by 99 calls of 25 tokens in and `answer(i)` out.
+fn taught(
+    input: InputEstimate,
+    output: OutputEstimate,
+    answer: impl Fn(u64) -> u64,
+) -> (Budget<MemoryStore<ManualClock>>, Arc<EstimateErrors>) {
+    let mut switches = Switches::default();
+    (switches.input_estimate, switches.output_estimate) = (input, output);
+    let policy = Policy::new(vec![limit("grant", Scope::Org, Resource::Tokens, 100_000)]).unwrap();
+    let store = Arc::new(MemoryStore::new(Arc::new(policy.with_switches(switches)), ManualClock::new()));
+    let errors = Arc::new(EstimateErrors::new());
+    let budget = Budget::new(store, Arc::new(PriceBook::embedded().clone()), Arc::clone(&errors));
+    for i in 0..99 {
+        let caller = Caller::new(&i.to_string(), "acme");
+        let mut call = budget.begin_now(CallRequest { caller, ..request(&budget, "gpt-4o") }).unwrap().unwrap();
+        call.dispatched();
+        let mut usage = Usage::exact();
+        (usage.input, usage.output) = (Tokens::saturating(25), Tokens::saturating(answer(i)));
+        call.settle(&usage, Ending::Complete);
+    }
+    (budget, errors)
+}
+
+fn held(budget: &Budget<MemoryStore<ManualClock>>) -> u64 {
+    let standings = std::pin::pin!(budget.standings(&Caller::new("ann", "acme")));
+    let std::task::Poll::Ready(Ok(standings)) = standings.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("a store in memory answers at once");
+    };
+    standings[0].held
+}
+
+#[test]
+fn what_was_learned_is_held_and_the_cap_stays_the_bound() {
+    // The 95th of 99 answers of 1 to 50 tokens, of which the last six are of 50.
+    let answer = |i| if i < 93 { i / 2 + 1 } else { 50 };
+    for output in [OutputEstimate::Learned, OutputEstimate::LearnedEach] {
+        let (budget, errors) = taught(InputEstimate::Calibrated, output, answer);
+        let call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+        assert_eq!((call.held_output().get(), call.estimate().output.get()), (50, 50));
+        assert_eq!(held(&budget), 25 + 50, "25 tokens to 100 bytes");
+        assert_eq!(errors.input().calls(), 99);
+        call.void();
+    }
+    let (budget, _) = taught(InputEstimate::Bytes, OutputEstimate::Learned, |_| 7);
+    let call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    assert_eq!((call.held_output().get(), call.estimate().output.get()), (7, 50));
+    assert_eq!(held(&budget), 107);
+    call.void();
+    let (budget, _) = taught(InputEstimate::Bytes, OutputEstimate::Cap, |_| 7);
+    let _call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    assert_eq!(held(&budget), 150);
+}
+
+#[test]
+fn a_stream_beyond_what_was_learned_holds_more_and_is_charged_in_full() {
+    let (budget, _) = taught(InputEstimate::Bytes, OutputEstimate::LearnedEach, |_| 20);
+    let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    call.dispatched();
+    let so_far = |output| Usage::estimated(Tokens::ZERO, Tokens::saturating(output));
+    call.progress(so_far(15));
+    assert_eq!(held(&budget), 120);
+    call.progress(so_far(16));
+    assert_eq!(held(&budget), 136, "from four fifths on, at least 16 more");
+    call.progress(so_far(30));
+    assert_eq!(held(&budget), 150, "up to the cap");
+    let mut usage = Usage::exact();
+    (usage.input, usage.output) = (Tokens::saturating(100), Tokens::saturating(70));
+    call.settle(&usage, Ending::Complete);
+    assert_eq!(held(&budget), 0);
 }
 
 #[test]

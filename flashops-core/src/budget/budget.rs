@@ -9,7 +9,7 @@ use super::call::{Call, Open};
 use super::reservation::Reservation;
 use crate::caller::Caller;
 use crate::clock::Clock;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Expected, Learner, Subject};
 use crate::key::{Key, Scope, Scopes};
 use crate::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel};
 use crate::price::{Model, PriceBook, Prices};
@@ -35,6 +35,8 @@ struct Shared<S> {
     cost_limits: LimitSet,
     /// The limits that do not.
     lenient: LimitSet,
+    /// What calls used, if that shall be known.
+    learner: Option<Learner>,
 }
 
 impl<S: Store> Clone for Budget<S> {
@@ -144,7 +146,9 @@ impl<S: Store> Budget<S> {
         let lenient = store.policy().select(|limit| limit.mode() != Mode::Enforce);
         let refuses = |limit: &Limit| limit.mode() == Mode::Enforce && limit.resource() == Resource::Cost;
         let cost_limits = store.policy().select(refuses);
-        Self { shared: Arc::new(Shared { store, prices, recorder: Box::new(recorder), cost_limits, lenient }) }
+        let switches = store.policy().switches();
+        let learner = Learner::new(switches.input_estimate, switches.output_estimate);
+        Self { shared: Arc::new(Shared { store, prices, recorder: Box::new(recorder), cost_limits, lenient, learner }) }
     }
 
     /// The limits and switches.
@@ -197,9 +201,13 @@ impl<S: Store> Budget<S> {
         let CallRequest { caller, route, model, estimate, limits } = request;
         let info = CallInfo { id, caller, route, model, started, again };
         let limits = if price.is_some() { Some(limits) } else { self.without_price(limits) };
-        let call = Open::new(self, info, estimate, price);
-        let Some(limits) = limits else { return Begin { reserve: None, call: Some(call) } };
-        let Estimate { input, output, .. } = estimate;
+        let Some(limits) = limits else {
+            let call = Open::new(self, info, Expected::bound(estimate), price);
+            return Begin { reserve: None, call: Some(call) };
+        };
+        let expected = self.expected(&scopes(&info, known), known.is_some(), limits, estimate);
+        let call = Open::new(self, info, expected, price);
+        let (input, output) = (call.estimate.input, call.held);
         let hold = Amounts { requests: call.requests(), input, output, cost: call.most(input, output) };
         let checkpoint = Amounts { output: Tokens::ZERO, cost: call.most(input, Tokens::ZERO), ..hold };
         let lifetime = self.policy().switches().max_lifetime;
@@ -207,6 +215,21 @@ impl<S: Store> Budget<S> {
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);
         Begin { reserve: Some(reserve), call: Some(call) }
+    }
+
+    /// What a call is expected to use, if that is learned; else its bound.
+    fn expected(&self, scopes: &Scopes<'_>, known: bool, limits: LimitSet, bound: Estimate) -> Expected {
+        let Some(learner) = &self.shared.learner else { return Expected::bound(bound) };
+        let spends =
+            |limit: &Limit| matches!(limit.resource(), Resource::Tokens | Resource::OutputTokens | Resource::Cost);
+        let limits = self.policy().indexed().filter(|(index, limit)| limits.contains(*index) && spends(limit));
+        let narrowest = limits.map(|(_, limit)| limit.scope()).min().unwrap_or(Scope::User);
+        let of = |scope| scopes.key(scope).map(Key::fingerprint);
+        let model = if known { Scope::Model } else { Scope::Provider };
+        let (Some(route), Some(model), Some(caller)) = (of(Scope::Route), of(model), of(Scope::User)) else {
+            return Expected::bound(bound);
+        };
+        learner.expect(&Subject { route, model, caller, group: of(narrowest).unwrap_or(caller) }, bound)
     }
 
     /// The limits for a model that has no price; `None` if it is refused.

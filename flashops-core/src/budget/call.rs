@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Expected, Lesson};
 use crate::limit::{MissingUsage, OnExhausted};
 use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
@@ -27,13 +27,18 @@ pub struct Call<S: Store> {
 pub(super) struct Open<S: Store> {
     pub(super) budget: Budget<S>,
     pub(super) info: CallInfo,
+    /// With the input that is expected and held, and the output cap.
     pub(super) estimate: Estimate,
+    /// The output that was held at first.
+    pub(super) held: Tokens,
+    lesson: Option<Box<Lesson>>,
     /// What it is reserved and settled at, whatever the prices are by then.
     pub(super) price: Option<Arc<Price>>,
     pub(super) standings: Standings,
     state: State,
     progress: Usage,
-    /// The output that is held for; where streams go on whatever the answer, if every top-up was granted.
+    /// The output that is held for, by this call or by those in flight with it; where streams go on whatever the answer,
+    /// if every top-up was granted.
     covered: Tokens,
     /// The top-up that the store has not answered yet, with the output that is held for if it grants it.
     asked: Option<(S::Extend, Tokens)>,
@@ -53,16 +58,19 @@ enum State {
 }
 
 impl<S: Store> Open<S> {
-    pub(super) fn new(budget: &Budget<S>, info: CallInfo, estimate: Estimate, price: Option<Arc<Price>>) -> Box<Self> {
+    pub(super) fn new(budget: &Budget<S>, info: CallInfo, expected: Expected, price: Option<Arc<Price>>) -> Box<Self> {
+        let Expected { estimate, held, alone, lesson } = expected;
         Box::new(Self {
             budget: budget.clone(),
             info,
             estimate,
+            held,
+            lesson,
             price,
             standings: Standings::new(),
             state: State::Made,
             progress: Usage::absent(),
-            covered: estimate.output,
+            covered: alone,
             asked: None,
             refused: false,
         })
@@ -93,6 +101,17 @@ impl<S: Store> Open<S> {
         self.budget.policy().switches().on_exhausted == OnExhausted::Cut
     }
 
+    /// What is covered after a top-up for a call that has come to so much output.
+    fn covered_after(&self, output: Tokens) -> Tokens {
+        let (covered, cap) = (self.covered, self.estimate.output);
+        if covered < cap {
+            let step = (covered.get() / LEARNED_STEPS).max(MIN_LEARNED_TOP_UP);
+            return covered.max(output).saturating_add(Tokens::saturating(step)).min(cap);
+        }
+        let step = (cap.get() / 4).max(MIN_TOP_UP);
+        covered.max(output).saturating_add(Tokens::saturating(step))
+    }
+
     pub(super) fn settle(&self, used: Amounts) -> S::Settle {
         self.budget.store().settle(&Settle { id: self.info.id, used })
     }
@@ -100,6 +119,13 @@ impl<S: Store> Open<S> {
 
 /// The least output that is held in addition, so that a stream does not ask for more with every word.
 const MIN_TOP_UP: u64 = 256;
+
+/// Below the cap, a call that holds what was learned holds one part of so many more. Most calls that come here end
+/// soon.
+const LEARNED_STEPS: u64 = 16;
+
+/// The same as [`MIN_TOP_UP`], below the cap.
+const MIN_LEARNED_TOP_UP: u64 = 16;
 
 impl<S: Store> Call<S> {
     pub(super) const fn new(open: Box<Open<S>>) -> Self {
@@ -116,9 +142,15 @@ impl<S: Store> Call<S> {
         &self.open.standings
     }
 
-    /// What was estimated.
+    /// What was estimated: the input that is held, and the output cap.
     pub const fn estimate(&self) -> Estimate {
         self.open.estimate
+    }
+
+    /// The output that was held when it was reserved: the cap, or by
+    /// [`output_estimate`](crate::limit::Switches::output_estimate) less.
+    pub const fn held_output(&self) -> Tokens {
+        self.open.held
     }
 
     /// Notes that the request goes to the provider: from now on it can cost something.
@@ -133,9 +165,11 @@ impl<S: Store> Call<S> {
 
     /// [`Call::note`], of a call that goes on.
     ///
-    /// From four fifths of what is held for output, more is held. Nothing waits for that: where a limit has no room for
-    /// more, the call goes on, and what it uses beyond its hold is debt. Where the policy says
-    /// [`OnExhausted::Cut`](crate::limit::OnExhausted::Cut), [`Call::poll_room`] has the answer.
+    /// From four fifths of what is held for output, more is held: a quarter of the cap, or a sixteenth of what was
+    /// learned, up to the cap. A call that shares what it holds with others in flight begins at four fifths of what it
+    /// would hold alone. Nothing waits for that: where a limit has no room for more, the call goes on, and what it uses
+    /// beyond its hold is debt. Where the policy says [`OnExhausted::Cut`](crate::limit::OnExhausted::Cut),
+    /// [`Call::poll_room`] has the answer.
     pub fn progress(&mut self, usage: Usage) {
         self.note(usage);
         let (output, open) = (usage.total_output(), &*self.open);
@@ -173,8 +207,7 @@ impl<S: Store> Call<S> {
     #[cold]
     fn top_up(&mut self, output: Tokens) {
         let open = &mut *self.open;
-        let step = (open.estimate.output.get() / 4).max(MIN_TOP_UP);
-        let covered = open.covered.max(output).saturating_add(Tokens::saturating(step));
+        let covered = open.covered_after(output);
         let more = Tokens::saturating(covered.get() - open.covered.get());
         let input = open.estimate.input;
         // The difference of two bounds, since the size of the prompt decides what output costs.
@@ -197,7 +230,7 @@ impl<S: Store> Call<S> {
     /// | ending | reported | charged |
     /// | --- | --- | --- |
     /// | any but `Cut` | exact or estimated | the report |
-    /// | complete | absent | by the policy's `missing_usage`: the larger of the input estimate and what was counted, or the hold |
+    /// | complete | absent | by the policy's `missing_usage`: the input estimate and what was counted, or at least the hold |
     /// | rejected | absent | no tokens |
     /// | failed | absent | the input estimate |
     /// | cut | exact | the report |
@@ -222,7 +255,8 @@ impl<S: Store> Call<S> {
             (Ending::Complete, Quality::Absent)
                 if self.open.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
             {
-                Usage::estimated(estimate.input, estimate.output)
+                let counted = self.open.progress.total_output().min(estimate.output);
+                Usage::estimated(estimate.input, self.open.held.max(counted))
             }
             _ => self.at_least_the_input(reported),
         }
@@ -241,6 +275,9 @@ impl<S: Store> Call<S> {
     fn finish(&mut self, usage: &Usage, ending: Ending) {
         let open = &mut *self.open;
         open.state = State::Settled;
+        if let Some(lesson) = open.lesson.take() {
+            lesson.learn(usage);
+        }
         // A provider that names no tariff served the one that was asked for.
         let usage = &Usage { service_tier: usage.service_tier.or(Some(open.estimate.service_tier)), ..*usage };
         let price = open.price.as_deref();
@@ -253,7 +290,9 @@ impl<S: Store> Call<S> {
         };
         let (outcome, crossings) = at_once(open.settle(used));
         let ended = open.budget.store().now();
-        let settled = SettledCall { call: &open.info, ending, usage, cost, price, outcome, ended };
+        let (estimate, held_output) = (open.estimate, open.held);
+        let settled =
+            SettledCall { call: &open.info, ending, usage, estimate, held_output, cost, price, outcome, ended };
         open.budget.recorder().record(&Event::Settled(&settled));
         for crossing in crossings {
             let policy = open.budget.policy();

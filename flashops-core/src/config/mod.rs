@@ -88,7 +88,8 @@
 //! | `carry_debt` | `"full"`, `"none"`, or the most that is carried, in the unit of each limit | `"full"` |
 //! | `missing_usage` | `"charge-estimate"`, `"charge-reservation"` | `"charge-estimate"` |
 //! | `max_lifetime` | of a hold, `"1s"` to `"7d"` | `"1h"` |
-//! | `input_estimate` | `"bytes"` | `"bytes"` |
+//! | `input_estimate` | [how text is counted](crate::estimate::InputEstimate): `"bytes"`, `"calibrated"` | `"bytes"` |
+//! | `output_estimate` | [how much is held](crate::estimate::OutputEstimate): `"cap"`, `"learned"`, `"learned-each"` | `"cap"` |
 //! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
 //! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
 //! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |

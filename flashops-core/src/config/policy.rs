@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
 use super::schema::{RawPolicy, Text, Whole, WordOrNumber};
 use super::value::{bounded, bounded_duration, choose};
+use crate::estimate::{InputEstimate, OutputEstimate};
 use crate::limit::{CarryDebt, MissingUsage, OnExhausted, OnExpiry, Switches, UnknownModel};
 use crate::place::Mistake;
 use crate::record::{Tally, TokenThreshold};
@@ -39,6 +40,12 @@ const CARRY_DEBT: [(&str, CarryDebt); 2] = [("full", CarryDebt::Full), ("none", 
 const MISSING_USAGE: [(&str, MissingUsage); 2] =
     [("charge-estimate", MissingUsage::ChargeEstimate), ("charge-reservation", MissingUsage::ChargeReservation)];
 
+const INPUT_ESTIMATE: [(&str, InputEstimate); 2] =
+    [("bytes", InputEstimate::Bytes), ("calibrated", InputEstimate::Calibrated)];
+
+const OUTPUT_ESTIMATE: [(&str, OutputEstimate); 3] =
+    [("cap", OutputEstimate::Cap), ("learned", OutputEstimate::Learned), ("learned-each", OutputEstimate::LearnedEach)];
+
 const ANONYMOUS: [(&str, Anonymous); 2] = [("by-ip", Anonymous::ByIp), ("refuse", Anonymous::Refuse)];
 
 const ON_STORE_ERROR: [(&str, OnStoreError); 4] = [
@@ -62,7 +69,6 @@ const STORED_CONTENT: [(&str, StoredContent); 2] =
 
 /// The switches of the policy.
 pub(super) fn switches(raw: &RawPolicy) -> Result<Switches, Mistake> {
-    only(&raw.input_estimate, "bytes", "calibrated", "calibrate estimates")?;
     let usual = Switches::default();
     Ok(Switches {
         on_exhausted: or(&raw.on_exhausted, usual.on_exhausted, |word| choose(word, &ON_EXHAUSTED))?,
@@ -71,6 +77,8 @@ pub(super) fn switches(raw: &RawPolicy) -> Result<Switches, Mistake> {
         carry_debt: or(&raw.carry_debt, usual.carry_debt, carry_debt)?,
         missing_usage: or(&raw.missing_usage, usual.missing_usage, |word| choose(word, &MISSING_USAGE))?,
         max_lifetime: time(&raw.max_lifetime, "max_lifetime", usual.max_lifetime, LIFETIMES)?,
+        input_estimate: or(&raw.input_estimate, usual.input_estimate, |word| choose(word, &INPUT_ESTIMATE))?,
+        output_estimate: or(&raw.output_estimate, usual.output_estimate, |word| choose(word, &OUTPUT_ESTIMATE))?,
     })
 }
 
@@ -112,17 +120,6 @@ fn size(raw: &Option<Whole>, key: &str, usual: usize) -> Result<usize, Mistake> 
     };
     let size = bounded(number, key, 1..=MAX_SIZE)?;
     usize::try_from(size).map_err(|_| (number.span(), "it is too large for this machine".to_owned()))
-}
-
-/// A switch of which this version has one position.
-fn only(raw: &Option<Text>, here: &str, missing: &str, what: &str) -> Result<(), Mistake> {
-    let Some(word) = raw else {
-        return Ok(());
-    };
-    match choose(word, &[(here, true), (missing, false)])? {
-        true => Ok(()),
-        false => Err((word.span(), format!("this version does not {what}: leave it out, or write \"{here}\""))),
-    }
 }
 
 fn carry_debt(raw: &Spanned<WordOrNumber>) -> Result<CarryDebt, Mistake> {

@@ -18,28 +18,38 @@ use crate::units::Tokens;
 
 /// The most input tokens that a request can have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InputBound(Tokens);
+pub struct InputBound {
+    text: Tokens,
+    /// Text and everything else.
+    all: Tokens,
+}
 
 impl InputBound {
     /// One token per byte of text: no byte-level tokenizer makes more of it.
     pub const fn bytes(text: u64) -> Self {
-        Self(Tokens::saturating(text))
+        let text = Tokens::saturating(text);
+        Self { text, all: text }
     }
 
     /// Adds so many media parts, each of at most `per_part` tokens.
     #[must_use]
     pub const fn with_media(self, parts: u64, per_part: Tokens) -> Self {
-        Self(self.0.saturating_add(per_part.saturating_mul(parts)))
+        self.with_referenced(per_part.saturating_mul(parts))
     }
 
     /// Adds input that the request only refers to, such as the model's whole context window.
     #[must_use]
     pub const fn with_referenced(self, most: Tokens) -> Self {
-        Self(self.0.saturating_add(most))
+        Self { text: self.text, all: self.all.saturating_add(most) }
     }
 
     /// The bound.
     pub const fn tokens(self) -> Tokens {
-        self.0
+        self.all
+    }
+
+    /// The part of it that is one token for each byte of text.
+    pub const fn text(self) -> Tokens {
+        self.text
     }
 }

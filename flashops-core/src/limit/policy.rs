@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{Limit, LimitError, Resource};
+use crate::estimate::{InputEstimate, OutputEstimate};
 use crate::window::CarryDebt;
 
 /// The place of a limit in its policy.
@@ -122,6 +123,10 @@ pub struct Switches {
     pub on_exhausted: OnExhausted,
     /// How long a hold may live.
     pub max_lifetime: Duration,
+    /// How the input of a call is estimated.
+    pub input_estimate: InputEstimate,
+    /// How much output is held for a call.
+    pub output_estimate: OutputEstimate,
 }
 
 impl Default for Switches {
@@ -133,6 +138,8 @@ impl Default for Switches {
             missing_usage: MissingUsage::default(),
             on_exhausted: OnExhausted::default(),
             max_lifetime: Duration::from_secs(3600),
+            input_estimate: InputEstimate::default(),
+            output_estimate: OutputEstimate::default(),
         }
     }
 }

@@ -53,14 +53,18 @@
 //! block and must not panic. Every request that was reserved ends in exactly one [`Event::Settled`] or
 //! [`Event::Voided`]. One that its caller left before the store answered is voided without having been told of before.
 //!
+//! How good estimates are is in [`EstimateErrors`], a recorder of its own.
+//!
 //! What this module does not do: keep a durable ledger, or write logs or metrics. Those are recorders of their own.
 
+mod errors;
 pub mod tally;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use errors::{ErrorHistogram, EstimateErrors};
 pub use tally::{
     Dimension, Group, MAX_ROW_NAME, OrgShare, Report, ReportRow, RowKey, Tally, ThresholdReached, ThresholdReport,
     TokenThreshold, TokenThresholdError, Totals,
@@ -68,10 +72,11 @@ pub use tally::{
 
 use crate::caller::Caller;
 use crate::clock::Moment;
+use crate::estimate::Estimate;
 use crate::limit::{Denied, LimitIndex, Policy};
 use crate::price::Price;
 use crate::store::{Crossing, Outcome, ReservationId};
-use crate::units::Cost;
+use crate::units::{Cost, Tokens};
 use crate::usage::Usage;
 
 /// Somebody who wants to know what happened.
@@ -192,6 +197,10 @@ pub struct SettledCall<'a> {
     pub ending: Ending,
     /// What it used.
     pub usage: &'a Usage,
+    /// What was estimated: the input that was held, and the output cap.
+    pub estimate: Estimate,
+    /// The output that was held when it was reserved, at most the cap.
+    pub held_output: Tokens,
     /// What that cost; `None` where no price applies.
     pub cost: Option<Cost>,
     /// The price that was applied.

@@ -103,7 +103,7 @@ impl Inspected {
             WireFormat::AnthropicMessages => tools.hosted + u64::from(tools.all > 0),
             _ => 0,
         };
-        InputBound::bytes(bytes + prompts * ANTHROPIC_TOOL_PROMPT)
+        InputBound::bytes(bytes).with_referenced(Tokens::saturating(prompts * ANTHROPIC_TOOL_PROMPT))
     }
 
     /// How many images, sounds and documents the messages have. A document's bytes are in [`Inspected::text_bound`] as

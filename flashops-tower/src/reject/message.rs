@@ -1,7 +1,8 @@
 //! What a refusal says, in English.
 
+use flashops_core::estimate::{InputEstimate, OutputEstimate};
 use flashops_core::key::Scope;
-use flashops_core::limit::{Denied, Limit, Resource, Retry};
+use flashops_core::limit::{Denied, Limit, Policy, Resource, Retry};
 use flashops_core::store::StoreError;
 use flashops_core::units::{Cost, MoneyUnit};
 
@@ -15,7 +16,7 @@ use crate::identify::IdentifyError;
 pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice>, unit: Option<MoneyUnit>) {
     match refusal {
         Refusal::Denied { policy, denied, least } => match policy.limits().get(denied.limit.get()) {
-            Some(limit) => Sentence { limit, denied, unit }.write(out, Denial::of(limit, denied, *least)),
+            Some(limit) => Sentence { policy, limit, denied, unit }.write(out, Denial::of(limit, denied, *least)),
             None => out.raw("Rate limit reached."),
         },
         Refusal::Store(StoreError::Full) | Refusal::Overloaded { .. } => out.raw("The service is overloaded."),
@@ -75,6 +76,7 @@ const fn unidentified(error: IdentifyError) -> &'static str {
 
 /// The words for a denial by one limit.
 struct Sentence<'a> {
+    policy: &'a Policy,
     limit: &'a Limit,
     denied: &'a Denied,
     unit: Option<MoneyUnit>,
@@ -94,12 +96,25 @@ impl Sentence<'_> {
             Denial::Spent if self.denied.retry == Retry::Never => " It does not reset by itself.",
             Denial::Rate | Denial::Crowded if self.denied.retry == Retry::Never => " Waiting does not help.",
             Denial::TooLarge => " Waiting does not help: send less input, or ask for less output.",
-            Denial::BoundTooWide => {
+            Denial::BoundTooWide => self.switch_that_helps(),
+            Denial::Rate | Denial::Spent | Denial::Crowded => "",
+        });
+    }
+
+    /// What the operator can do about a bound that is too wide, or else the client.
+    const fn switch_that_helps(&self) -> &'static str {
+        let switches = self.policy.switches();
+        match (switches.input_estimate, switches.output_estimate) {
+            (InputEstimate::Bytes, _) => {
                 " Its input is counted as one token per byte, which is more than it needs: the switch that helps is \
                  the service's `input_estimate`. Otherwise send less input."
             }
-            Denial::Rate | Denial::Spent | Denial::Crowded => "",
-        });
+            (InputEstimate::Calibrated, OutputEstimate::Cap) => {
+                " Its output is counted as its whole cap, which may be more than it needs: the switch that helps is \
+                 the service's `output_estimate`. Otherwise send less input, or ask for less output."
+            }
+            (InputEstimate::Calibrated, _) => " Send less input, or ask for less output.",
+        }
     }
 
     /// `ai-rpm on requests per user`.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use flashops_core::budget::BeginError;
 use flashops_core::clock::UnixSeconds;
-use flashops_core::estimate::{Estimate, InputBound, OutputCap};
+use flashops_core::estimate::{Estimate, InputBound, InputEstimate, OutputCap, OutputEstimate};
 use flashops_core::key::Scope;
-use flashops_core::limit::{Denied, Limit, LimitIndex, Policy, Resource, Retry, Window};
+use flashops_core::limit::{Denied, Limit, LimitIndex, Policy, Resource, Retry, Switches, Window};
 use flashops_core::store::StoreError;
 use flashops_core::units::{MoneyUnit, Tokens};
 use http::{HeaderMap, Response};
@@ -378,6 +378,22 @@ fn a_request_whose_bound_alone_never_fits_is_told_which_switch_helps() {
         assert_eq!(response.headers()["x-should-retry"], "false");
         assert!(!response.headers().contains_key("retry-after"));
         assert_eq!(json(&response)["error"]["message"].as_str().unwrap().contains("`input_estimate`"), status == 429);
+    }
+}
+
+#[test]
+fn the_switch_that_is_on_already_is_not_the_one_that_helps() {
+    for (output, named) in [(OutputEstimate::Cap, "`output_estimate`"), (OutputEstimate::Learned, "ask for less")] {
+        let mut switches = Switches::default();
+        (switches.input_estimate, switches.output_estimate) = (InputEstimate::Calibrated, output);
+        let policy = policy().with_switches(switches);
+        let denied = denied(&policy, "tpm", 1_001, 1_000, Retry::Never);
+        let estimate = Estimate::new(InputBound::bytes(901), OutputCap::new(Tokens::saturating(100)));
+        let refusal = Refusal::Denied { policy: &policy, denied, least: Some(least(estimate, None)) };
+        let response = answer(&DefaultReject::new(), &refusal, Dialect::OpenAi);
+        assert_eq!(response.status(), 429);
+        let message = json(&response)["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(named) && !message.contains("`input_estimate`"), "{message}");
     }
 }
 

@@ -5,7 +5,7 @@ use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::{Config, Dialect, HeaderFamilies, Options, RouteConfig};
 use flashops_core::limit::RoutePatterns;
-use flashops_core::record::{Event, Recorder, Tally, TokenThreshold};
+use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
 use flashops_tower::fallback::FallbackLayer;
@@ -25,6 +25,7 @@ pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/
 pub struct Controls<C: Clock = CoarseClock> {
     budget: Budget<MemoryStore<C>>,
     tally: Arc<Tally>,
+    errors: Arc<EstimateErrors>,
     layer: ControlsLayer<C>,
 }
 
@@ -54,10 +55,11 @@ impl<C: Clock> Controls<C> {
         let tally = Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS)
             .on_threshold(move |reached| told.record(&Event::OrgThreshold(reached)));
         let tally = Arc::new(tally);
-        let both = (Arc::clone(&tally), Arc::clone(&recorder));
-        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), both);
+        let errors = Arc::new(EstimateErrors::new());
+        let all = ((Arc::clone(&tally), Arc::clone(&errors)), Arc::clone(&recorder));
+        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), all);
         let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder), own);
-        Self { budget, tally, layer }
+        Self { budget, tally, errors, layer }
     }
 
     /// The budget: for extractors, and for work that no layer sees.
@@ -68,6 +70,11 @@ impl<C: Clock> Controls<C> {
     /// What was used, by whom.
     pub const fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// How far estimates were off.
+    pub const fn estimate_errors(&self) -> &Arc<EstimateErrors> {
+        &self.errors
     }
 
     /// The dialect in which clients on this path expect an error, for those that the service writes itself.

@@ -8,6 +8,7 @@ use crate::caller::Caller;
 use crate::config::{
     Anonymous, Dialect, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus, StoredContent,
 };
+use crate::estimate::{InputEstimate, OutputEstimate};
 use crate::key::Scope;
 use crate::limit::{Algorithm, CarryDebt, MissingUsage, Mode, OnExpiry, Switches, UnknownModel, Window};
 use crate::units::{MAX_AMOUNT, Tokens};
@@ -139,6 +140,7 @@ fn the_defaults_written_out_are_the_defaults() {
         missing_usage = "charge-estimate"
         max_lifetime = "1h"
         input_estimate = "bytes"
+        output_estimate = "cap"
         stored_content = "context-window"
         inspect_bytes = 8388608
         anonymous = "by-ip"
@@ -175,6 +177,8 @@ fn every_switch_can_be_changed() {
         carry_debt = 7
         missing_usage = "charge-reservation"
         max_lifetime = "5m"
+        input_estimate = "calibrated"
+        output_estimate = "learned"
         stored_content = "refuse"
         inspect_bytes = 1
         anonymous = "refuse"
@@ -193,6 +197,8 @@ fn every_switch_can_be_changed() {
     assert_eq!((switches.on_expiry, switches.unknown_model), (OnExpiry::Release, Some(UnknownModel::TokensOnly)));
     assert_eq!((switches.carry_debt, switches.missing_usage), (CarryDebt::Capped(7), MissingUsage::ChargeReservation));
     assert_eq!(switches.max_lifetime, Duration::from_secs(300));
+    let estimates = (switches.input_estimate, switches.output_estimate);
+    assert_eq!(estimates, (InputEstimate::Calibrated, OutputEstimate::Learned));
 
     let options = changed.options();
     assert_eq!((options.stored_content, options.inspect_bytes), (StoredContent::Refuse, 1));
@@ -204,9 +210,12 @@ fn every_switch_can_be_changed() {
     assert_eq!(options.store_deadline, Duration::from_secs(1));
     assert_eq!((options.threshold_tokens.get(), options.threshold_window), (4, Duration::from_secs(86_400)));
 
-    let other = config("[policy]\non_expiry = \"full\"\ncarry_debt = \"none\"\nheaders = [\"openai\"]");
+    let other = config(
+        "[policy]\non_expiry = \"full\"\ncarry_debt = \"none\"\noutput_estimate = \"learned-each\"\nheaders = [\"openai\"]",
+    );
     assert_eq!(other.policy().switches().on_expiry, OnExpiry::Full);
     assert_eq!(other.policy().switches().carry_debt, CarryDebt::None);
+    assert_eq!(other.policy().switches().output_estimate, OutputEstimate::LearnedEach);
     assert_eq!(other.options().headers, HeaderFamilies { openai: true, ..HeaderFamilies::NONE });
 }
 

@@ -12,6 +12,7 @@ use super::row::REST;
 use super::*;
 use crate::caller::Caller;
 use crate::clock::{Moment, Tick, UnixSeconds};
+use crate::estimate::Estimate;
 use crate::key::Scope;
 use crate::limit::{Denied, Limit, LimitSet, Policy, Resource, Retry, Window};
 use crate::record::{CallInfo, Ending, Event, Recorder, SettledCall};
@@ -37,6 +38,8 @@ fn settle(tally: &Tally, call: &CallInfo, tokens: u64, ended: Moment) {
         call,
         ending,
         usage: &usage,
+        estimate: Estimate::default(),
+        held_output: Tokens::ZERO,
         cost: None,
         price: None,
         outcome,
@@ -89,7 +92,9 @@ impl Step {
                 let (input, reasoning) = (Tokens::saturating(input), Tokens::saturating(output));
                 let usage = &Usage { cache_read: input, reasoning, quality, ..Usage::exact() };
                 let (call, cost, ended) = (&call, cost.map(Cost::saturating), now);
-                let settled = SettledCall { call, ending, usage, cost, price: None, outcome: None, ended };
+                let (estimate, held_output) = (Estimate::default(), Tokens::ZERO);
+                let (price, outcome) = (None, None);
+                let settled = SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended };
                 tally.record(&Event::Settled(&settled));
             }
         }
