@@ -7,17 +7,15 @@ use flashops_core::usage::{Quality, Usage};
 use http_body::Frame;
 
 use crate::inspect::WireFormat;
-use crate::usage::{BodyKind, HideUsage, Meter, Passed};
+use crate::usage::{BodyKind, ContentCoding, EncodedMeter, HideUsage, Passed};
 
 /// Reads one response as it passes, and settles its call.
 #[derive(Debug)]
 pub(super) struct Metering<T: Store> {
     call: Option<Call<T>>,
     /// `None` where nobody knows how to read the body.
-    meter: Option<Meter>,
+    meter: Option<EncodedMeter>,
     hide: Option<HideUsage>,
-    /// Output is counted while it comes.
-    is_stream: bool,
     /// How the call ends if the body is complete.
     ending: Ending,
     /// Bytes of the inner body so far.
@@ -37,11 +35,16 @@ struct Waiting {
 }
 
 impl<T: Store> Metering<T> {
-    pub(super) fn new(call: Call<T>, format: WireFormat, kind: Option<BodyKind>, hides: bool, ending: Ending) -> Self {
-        let meter = kind.map(|kind| Meter::new(format, kind));
-        let is_stream = kind == Some(BodyKind::Sse);
+    pub(super) fn new(
+        call: Call<T>,
+        format: WireFormat,
+        kind: Option<(BodyKind, ContentCoding)>,
+        hides: bool,
+        ending: Ending,
+    ) -> Self {
+        let meter = kind.map(|(kind, coding)| EncodedMeter::new(format, kind, coding));
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), meter, hide, is_stream, ending, seen: 0, length: None, ended: false, next }
+        Self { call: Some(call), meter, hide, ending, seen: 0, length: None, ended: false, next }
     }
 
     /// The same, for a body that is complete with so many bytes.
@@ -86,7 +89,8 @@ impl<T: Store> Metering<T> {
         self.seen = self.seen.saturating_add(data.len() as u64);
         if let Some(meter) = &mut self.meter {
             meter.push(&data);
-            if let (Some(call), true) = (&mut self.call, self.is_stream) {
+            let meter = meter.meter();
+            if let (Some(call), true) = (&mut self.call, meter.is_stream()) {
                 let counted = meter.counted_within(call.estimate().output);
                 call.progress(Usage::estimated(Tokens::ZERO, counted));
             }
@@ -119,6 +123,7 @@ impl<T: Store> Metering<T> {
             None => (Usage::absent(), Tokens::saturating(self.seen.div_ceil(4)).min(estimate.output), complete),
             Some(meter) => {
                 meter.finish();
+                let meter = meter.meter();
                 let reported = meter.usage_within(estimate);
                 let needs_no_end =
                     self.seen == 0 || reported.quality == Quality::Exact || self.ending == Ending::Rejected;
