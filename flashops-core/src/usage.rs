@@ -53,8 +53,8 @@ pub struct Usage {
     pub provider_nano_usd: Option<u64>,
     /// How much the numbers can be trusted.
     pub quality: Quality,
-    /// The provider's numbers cannot all be right: a part is larger than its whole, a total does not add up, or a number
-    /// is none. The wholes were kept, and the quality is [`Quality::Estimated`].
+    /// The provider's numbers cannot all be right: a part is larger than its whole, a total does not add up, or a
+    /// number is none. The wholes were kept, and the quality is [`Quality::Estimated`].
     pub inconsistent: bool,
 }
 

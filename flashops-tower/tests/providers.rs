@@ -81,18 +81,15 @@ const PRELUDE_SUM: u32 = 0xB137_6403;
 const FRAME_SUM: u32 = 0x40CF_9463;
 
 fn exchanges() -> Vec<Exchange> {
+    openai_and_anthropic().into_iter().chain(google_and_amazon()).chain(others()).collect()
+}
+
+fn openai_and_anthropic() -> Vec<Exchange> {
     let chat = br#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":20,"completion_tokens":7,"total_tokens":27}}"#;
     let text: &[u8] = b"data: {\"choices\":[{\"text\":\"a\",\"index\":0}],\"usage\":null}\n\n";
     let usage: &[u8] =
         b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":7,\"total_tokens\":27}}\n\n";
     let done: &[u8] = b"data: [DONE]\n\n";
-    let xai: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":3,\"completion_tokens_details\":{\"reasoning_tokens\":4}}}\n\ndata: [DONE]\n\n";
-    let mistral: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":7,\"total_tokens\":27}}\n\ndata: [DONE]\n\n";
-    let gemini = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":20,"candidatesTokenCount":3,"thoughtsTokenCount":4,"totalTokenCount":27}}"#;
-    let gemini_ask = r#"{"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"maxOutputTokens":50}}"#;
-    let bedrock_ask = r#"{"messages":[],"inferenceConfig":{"maxTokens":50}}"#;
-    let cohere: &[u8] = b"event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"usage\":{\"billed_units\":{\"input_tokens\":20.0,\"output_tokens\":7.0}}}}\n\n";
-    let ollama: &[u8] = b"{\"message\":{\"content\":\"a\"},\"done\":false}\n{\"message\":{\"content\":\"\"},\"done\":true,\"prompt_eval_count\":20,\"eval_count\":7}\n";
     vec![
         exchange("/v1/chat/completions", r#"{"model":"m","max_tokens":50}"#, JSON, chat),
         exchange("/v1/completions", r#"{"model":"m","max_tokens":50,"prompt":"a"}"#, JSON, chat),
@@ -128,6 +125,14 @@ fn exchanges() -> Vec<Exchange> {
             JSON,
             br#"{"usage":{"input_tokens":5,"cache_read_input_tokens":15,"output_tokens":7}}"#,
         ),
+    ]
+}
+
+fn google_and_amazon() -> Vec<Exchange> {
+    let gemini = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":20,"candidatesTokenCount":3,"thoughtsTokenCount":4,"totalTokenCount":27}}"#;
+    let gemini_ask = r#"{"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"maxOutputTokens":50}}"#;
+    let bedrock_ask = r#"{"messages":[],"inferenceConfig":{"maxTokens":50}}"#;
+    vec![
         Exchange {
             model: "gemini-x",
             ..exchange("/v1beta/models/gemini-x:generateContent", gemini_ask, JSON, gemini.as_bytes())
@@ -170,6 +175,16 @@ fn exchanges() -> Vec<Exchange> {
                 &metadata_frame(),
             )
         },
+    ]
+}
+
+fn others() -> Vec<Exchange> {
+    let done: &[u8] = b"data: [DONE]\n\n";
+    let xai: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":3,\"completion_tokens_details\":{\"reasoning_tokens\":4}}}\n\ndata: [DONE]\n\n";
+    let mistral: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":7,\"total_tokens\":27}}\n\ndata: [DONE]\n\n";
+    let cohere: &[u8] = b"event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"usage\":{\"billed_units\":{\"input_tokens\":20.0,\"output_tokens\":7.0}}}}\n\n";
+    let ollama: &[u8] = b"{\"message\":{\"content\":\"a\"},\"done\":false}\n{\"message\":{\"content\":\"\"},\"done\":true,\"prompt_eval_count\":20,\"eval_count\":7}\n";
+    vec![
         Exchange {
             format: Some(WireFormat::MistralChat),
             ..exchange("/v1/chat/completions", r#"{"model":"m","max_tokens":50,"stream":true}"#, SSE, mistral)

@@ -81,8 +81,8 @@ impl Inspected {
         self.scan.caps.iter().find(|cap| cap.value == Some(largest)).map(|cap| cap.field.name())
     }
 
-    /// How many answers are asked for: the larger of `n`, `best_of` and `candidateCount`, at least 1, for each prompt of
-    /// an older completion request.
+    /// How many answers are asked for: the larger of `n`, `best_of` and `candidateCount`, at least 1, for each
+    /// prompt of an older completion request.
     pub fn choices(&self) -> u64 {
         self.scan.choices.unwrap_or(1).saturating_mul(self.scan.prompts.max(1))
     }
@@ -121,7 +121,8 @@ impl Inspected {
         self.scan.parts.references
     }
 
-    /// How many tools the provider runs itself, such as a web search; their results are input that nothing here bounds.
+    /// How many tools the provider runs itself, such as a web search; their results are input that nothing here
+    /// bounds.
     pub const fn hosted_tools(&self) -> u64 {
         self.scan.tools.hosted
     }

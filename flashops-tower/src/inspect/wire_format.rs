@@ -35,7 +35,8 @@ pub enum WireFormat {
     OpenAiEmbeddings,
     /// Anthropic messages.
     AnthropicMessages,
-    /// Google's `generateContent` and `streamGenerateContent`, as Gemini and Vertex AI have them. The model is in the path.
+    /// Google's `generateContent` and `streamGenerateContent`, as Gemini and Vertex AI have them. The model is in
+    /// the path.
     Gemini,
     /// Amazon Bedrock's `Converse` and `ConverseStream`. The model is in the path.
     BedrockConverse,

@@ -38,8 +38,8 @@ impl ContentCoding {
 
 /// A [`Meter`] that is given the bytes of a body as they are sent, in a content coding.
 ///
-/// It decodes for itself alone. What it decodes is bounded by [`MAX_DECODED`](super::MAX_DECODED); from there on, and from
-/// the first byte that cannot be decoded, nothing is read, and the bytes as they are sent count as text.
+/// It decodes for itself alone. What it decodes is bounded by [`MAX_DECODED`](super::MAX_DECODED); from there on,
+/// and from the first byte that cannot be decoded, nothing is read, and the bytes as they are sent count as text.
 #[derive(Debug)]
 pub struct EncodedMeter {
     state: State,

@@ -1,7 +1,8 @@
-//! Amazon's binary event stream: a prelude of two lengths and their checksum, headers, a payload, and a checksum of all.
+//! Amazon's binary event stream: a prelude of two lengths and their checksum, headers, a payload, and a checksum of
+//! all.
 //!
-//! Edge cases: a frame above [`MAX_EVENT`] is passed over by its length, and its bytes are reported. From a checksum or
-//! length that is wrong on nothing is read, since nobody knows where the next frame begins; the bytes are reported.
+//! Edge cases: a frame above [`MAX_EVENT`] is passed over by its length, and its bytes are reported. From a checksum
+//! or length that is wrong on nothing is read, since nobody knows where the next frame begins; the bytes are reported.
 
 use super::MAX_EVENT;
 use super::events::Sink;

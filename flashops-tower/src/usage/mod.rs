@@ -18,8 +18,8 @@
 //! assert_eq!(meter.counted_output().get(), 1);
 //! ```
 //!
-//! A [`Meter`] only looks at the bytes: it is given each chunk and hands nothing back. [`HideUsage`] is the one filter:
-//! it takes out the event that a client gets only because the layer asked the provider for usage.
+//! A [`Meter`] only looks at the bytes: it is given each chunk and hands nothing back. [`HideUsage`] is the one
+//! filter: it takes out the event that a client gets only because the layer asked the provider for usage.
 //!
 //! Edge cases: chunks may be split anywhere, inside a line end or a character too, and give the same result. Lines
 //! end in LF, CRLF or CR; a byte order mark is skipped. An event above [`MAX_EVENT`] and a JSON body above
@@ -27,12 +27,13 @@
 //! form or above [`MAX_REPORTED`] are not used, and the usage is then [`Quality::Estimated`]; so it is where a part is
 //! larger than its whole, or a total does not add up. A usage that never came is [`Quality::Absent`], not zero.
 //!
-//! Each framing that providers use is read: server-sent events, lines of JSON, the array that Gemini streams, and Amazon's
-//! binary event stream with its checksums. How the numbers are nested follows from the format of the route, or from their
-//! names where these are another provider's. [`EncodedMeter`] reads through gzip, deflate, brotli and zstd.
+//! Each framing that providers use is read: server-sent events, lines of JSON, the array that Gemini streams, and
+//! Amazon's binary event stream with its checksums. How the numbers are nested follows from the format of the route,
+//! or from their names where these are another provider's. [`EncodedMeter`] reads through gzip, deflate, brotli and
+//! zstd.
 //!
-//! What this module does not do: settle anything, or change a response other than by [`HideUsage`], which works on bodies
-//! without a content coding only.
+//! What this module does not do: settle anything, or change a response other than by [`HideUsage`], which works on
+//! bodies without a content coding only.
 //!
 //! [`Quality::Absent`]: flashops_core::usage::Quality::Absent
 //! [`Quality::Estimated`]: flashops_core::usage::Quality::Estimated

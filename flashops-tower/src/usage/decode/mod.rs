@@ -2,8 +2,8 @@
 //!
 //! Edge cases: a few bytes can decode to gigabytes. No decoder keeps what it has decoded, but for the window that its
 //! coding needs (zstd at most [`MAX_WINDOW`], brotli 16 MiB, the others 32 KiB), and all of it together is bounded by
-//! [`MAX_DECODED`]. What follows the end of the coded body is ignored. The checksums at the end are not compared: the client
-//! compares them.
+//! [`MAX_DECODED`]. What follows the end of the coded body is ignored. The checksums at the end are not compared:
+//! the client compares them.
 
 mod zstd;
 

@@ -1,7 +1,7 @@
 //! zstd, block by block.
 //!
-//! The decoder behind it decodes all blocks that it is given at once, so it is given one at a time: at most 128 KiB come out
-//! of one. It keeps the window of a frame until the frame has ended, so a meter sees text late.
+//! The decoder behind it decodes all blocks that it is given at once, so it is given one at a time: at most 128 KiB
+//! come out of one. It keeps the window of a frame until the frame has ended, so a meter sees text late.
 
 use std::io::{self, Read, Write};
 
