@@ -53,7 +53,7 @@ fn main() {
         println!("{}", token_budget(&options, &keys));
     }
     if options.wants("SSE meter") {
-        println!("{}", meter(&options));
+        meters(&options).iter().for_each(|row| println!("{row}"));
     }
 }
 
@@ -299,22 +299,60 @@ fn token_budget(options: &Options, keys: &Keys) -> Row {
     Row::new(name, Target::Nanos(4_000.0), vec![("ours, coarse clock", ours)], vec![])
 }
 
-fn meter(options: &Options) -> Row {
-    let event = concat!(
+/// Content as providers stream it, without usage but where each event has some.
+fn content(format: WireFormat) -> (BodyKind, String) {
+    let openai = concat!(
         r#"data: {"id":"chatcmpl-9aXb","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini","#,
         r#""choices":[{"index":0,"delta":{"content":" words"},"logprobs":null,"finish_reason":null}],"usage":null}"#,
         "\n\n"
     );
-    let chunk = event.repeat(4_096 / event.len());
+    let anthropic = concat!(
+        "event: content_block_delta\n",
+        r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" some more words"}}"#,
+        "\n\n"
+    );
+    let gemini = concat!(
+        r#"data: {"candidates": [{"content": {"parts": [{"text": " several words of an answer that comes in pieces"}],"#,
+        r#""role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 10,"candidatesTokenCount": 4,"#,
+        r#""totalTokenCount": 14},"modelVersion": "gemini-2.5-flash"}"#,
+        "\r\n\r\n"
+    );
+    let ollama = concat!(
+        r#"{"model":"llama3.2","created_at":"2025-11-20T10:00:00.000000Z","#,
+        r#""message":{"role":"assistant","content":" words"},"done":false}"#,
+        "\n"
+    );
+    let (kind, event) = match format {
+        WireFormat::AnthropicMessages => (BodyKind::Sse, anthropic),
+        WireFormat::Gemini => (BodyKind::Sse, gemini),
+        WireFormat::Ollama => (BodyKind::JsonLines, ollama),
+        _ => (BodyKind::Sse, openai),
+    };
+    (kind, event.repeat(4_096 / event.len()))
+}
+
+fn meters(options: &Options) -> [Row; 4] {
+    let formats = [
+        ("SSE meter, OpenAI, a kilobyte (1 GB/s is 1000 ns)", WireFormat::OpenAiChat),
+        ("SSE meter, Anthropic, a kilobyte", WireFormat::AnthropicMessages),
+        ("SSE meter, Gemini, with usage in each event, a kilobyte", WireFormat::Gemini),
+        ("meter of Ollama's lines, a kilobyte", WireFormat::Ollama),
+    ];
+    formats.map(|(name, format)| {
+        let figures = metered(options, format);
+        Row::new(name, Target::Nanos(1_000.0), vec![("ours", figures)], vec![])
+    })
+}
+
+fn metered(options: &Options, format: WireFormat) -> Figures {
+    let (kind, chunk) = content(format);
     let kilobytes = chunk.len() as f64 / 1_000.0;
     let all = [Contestant::new("ours", |_, operations| {
-        let mut meter = Meter::new(WireFormat::OpenAiChat, BodyKind::Sse);
+        let mut meter = Meter::new(format, kind);
         (0..operations).for_each(|_| meter.push(chunk.as_bytes()));
         assert!(meter.counted_output().get() > 0);
     })];
     let figures = race(&all, &options.plan).remove(0);
     let per_kilobyte = |times: &Times| Times(times.0.iter().map(|nanos| nanos / kilobytes).collect());
-    let figures = Figures { one: per_kilobyte(&figures.one), two: per_kilobyte(&figures.two) };
-    let name = "SSE meter, a kilobyte (1 GB/s is 1000 ns)";
-    Row::new(name, Target::Nanos(1_000.0), vec![("ours", figures)], vec![])
+    Figures { one: per_kilobyte(&figures.one), two: per_kilobyte(&figures.two) }
 }

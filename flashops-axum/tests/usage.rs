@@ -119,7 +119,7 @@ async fn the_report_has_the_shape_and_the_types_that_are_documented() {
     }
     let totals = json!({
         "requests": 1, "prompt_tokens": 41, "completion_tokens": 43, "total_tokens": 84, "estimated_requests": 0,
-        "unpriced_requests": 0, "refused": 0, "cut": 0, "cost": "0.00003195", "currency": "USD",
+        "inconsistent_requests": 0, "unpriced_requests": 0, "refused": 0, "cut": 0, "cost": "0.00003195", "currency": "USD",
     });
     let mut row = totals.clone();
     for (name, value) in [("org", "acme"), ("user", "ann"), ("model", "gpt-4o-mini"), ("route", "/v1/chat/completions")]

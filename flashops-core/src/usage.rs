@@ -17,7 +17,8 @@
 //!
 //! Edge cases: providers nest their numbers (cached input inside input, reasoning inside output); a reader subtracts,
 //! so that here no token is in two classes and a sum over the classes counts each once. Where a part is larger than
-//! its whole, the reader keeps the whole and says [`Quality::Estimated`]. Absent is not zero: a usage that nobody
+//! its whole, or a total does not add up, the reader keeps the whole, says [`Quality::Estimated`], and sets
+//! [`Usage::inconsistent`], which a tally counts. Absent is not zero: a usage that nobody
 //! reported has [`Quality::Absent`], and what it costs is decided by the policy, never by its zeros.
 //!
 //! A tariff that the provider did not name is the one that the request asked for.
@@ -51,8 +52,14 @@ pub struct Usage {
     pub searches: u64,
     /// At which tariff the provider served the call; `None` where it did not say.
     pub service_tier: Option<ServiceTier>,
+    /// What the provider says that the call cost, in billionths of a US dollar, rounded up. It is told to recorders;
+    /// what is charged is the price book's.
+    pub provider_nano_usd: Option<u64>,
     /// How much the numbers can be trusted.
     pub quality: Quality,
+    /// The provider's numbers cannot all be right: a part is larger than its whole, a total does not add up, or a
+    /// number is none. The wholes were kept, and the quality is [`Quality::Estimated`].
+    pub inconsistent: bool,
 }
 
 /// How a [`Usage`] came to be.
@@ -138,7 +145,9 @@ impl Usage {
             audio_out: Tokens::ZERO,
             searches: 0,
             service_tier: None,
+            provider_nano_usd: None,
             quality,
+            inconsistent: false,
         }
     }
 

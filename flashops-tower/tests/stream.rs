@@ -215,7 +215,7 @@ async fn a_redirect_costs_no_tokens() {
 }
 
 #[tokio::test]
-async fn an_encoded_response_passes_unread_and_lacks_usage() {
+async fn a_response_that_cannot_be_decoded_passes_unread_and_lacks_usage() {
     for encodings in [&["gzip"][..], &["identity", "br"], &["identity, gzip"]] {
         let fixture = Fixture::new(500);
         let answer = move || {

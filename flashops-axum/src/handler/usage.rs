@@ -211,6 +211,7 @@ fn totals_json(totals: &Totals, unit: MoneyUnit) -> Map<String, Value> {
         ("completion_tokens", totals.completion_tokens),
         ("total_tokens", totals.total_tokens()),
         ("estimated_requests", totals.estimated_requests),
+        ("inconsistent_requests", totals.inconsistent_requests),
         ("unpriced_requests", totals.unpriced_requests),
         ("refused", totals.refused),
         ("cut", totals.cut),

@@ -269,7 +269,7 @@ impl<S: Store> Call<S> {
         if reported.quality != Quality::Absent && reported.total() > floor.total() {
             return Usage { quality: Quality::Estimated, ..*reported };
         }
-        floor
+        Usage { inconsistent: reported.inconsistent, ..floor }
     }
 
     fn finish(&mut self, usage: &Usage, ending: Ending) {

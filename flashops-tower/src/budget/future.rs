@@ -33,7 +33,7 @@ use crate::inspect::WireFormat;
 use crate::path::plain;
 use crate::reject::headers::insert;
 use crate::reject::{Dialect, NotDispatched, Refusal, RefusalContext, RejectBody, RequestId, least, refuse};
-use crate::usage::{BodyKind, CutStream};
+use crate::usage::{BodyKind, ContentCoding, CutStream};
 
 /// The response header that names the output cap which the layer wrote into the request.
 pub const OUTPUT_CAP: HeaderName = HeaderName::from_static("flashops-output-cap");
@@ -182,7 +182,8 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
         };
         let budget = &self.shared.budget;
-        let plan = match Plan::new(self.route(), self.format, data, &budget.prices(), *stored) {
+        let in_path = self.format.model_in_path(parts.uri.path());
+        let plan = match Plan::new(self.route(), (self.format, in_path.as_deref()), data, &budget.prices(), *stored) {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
@@ -292,9 +293,11 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
     {
         let kind = body_kind(response.headers());
         let length = declared_length(response.headers());
-        let hides = planned.hides_usage && kind == Some(BodyKind::Sse);
-        let cuts = self.shared.cuts() && kind == Some(BodyKind::Sse);
-        if hides || cuts {
+        // From a coded stream nothing can be taken out, and none can be ended.
+        let is_plain_stream = kind == Some((BodyKind::Sse, ContentCoding::Identity));
+        let hides = planned.hides_usage && is_plain_stream;
+        let cut = CutStream::new(self.format).filter(|_| is_plain_stream && self.shared.cuts());
+        if hides || cut.is_some() {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         // What is no success, a redirect too, used no model unless it says so.
@@ -302,7 +305,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let format = self.format;
         response.map(|body| {
             let metering = Metering::new(guard, format, kind, hides, ending);
-            let metering = metering.with_cut(cuts.then(|| CutStream::new(format)));
+            let metering = metering.with_cut(cut);
             let mut metering = metering.with_length(length.or_else(|| body.size_hint().exact()));
             if body.is_end_stream() {
                 metering.end(true);
@@ -339,20 +342,17 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// How a response body can be read, if it can.
-fn body_kind(headers: &HeaderMap) -> Option<BodyKind> {
-    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
+/// How a response body can be read, if it can. More than one content coding cannot.
+fn body_kind(headers: &HeaderMap) -> Option<(BodyKind, ContentCoding)> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let coding = match codings.next() {
+        Some(coding) => ContentCoding::of(coding.to_str().ok()?)?,
+        None => ContentCoding::Identity,
+    };
+    if codings.next().is_some() {
         return None;
     }
-    let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
-    if media_type.eq_ignore_ascii_case("text/event-stream") {
-        Some(BodyKind::Sse)
-    } else if media_type.eq_ignore_ascii_case("application/json") {
-        Some(BodyKind::Json)
-    } else {
-        None
-    }
+    Some((BodyKind::of(headers.get(CONTENT_TYPE)?.to_str().ok()?)?, coding))
 }
 
 impl<S, T, I, K, B> fmt::Debug for ResponseFuture<S, T, I, K, B>

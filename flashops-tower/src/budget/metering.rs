@@ -9,19 +9,17 @@ use flashops_core::usage::{Quality, Usage};
 use http_body::Frame;
 
 use crate::inspect::WireFormat;
-use crate::usage::{BodyKind, CutStream, HideUsage, Meter, Passed};
+use crate::usage::{BodyKind, ContentCoding, CutStream, EncodedMeter, HideUsage, Passed};
 
 /// Reads one response as it passes, and settles its call.
 #[derive(Debug)]
 pub(super) struct Metering<T: Store> {
     call: Option<Call<T>>,
     /// `None` where nobody knows how to read the body.
-    meter: Option<Meter>,
+    meter: Option<EncodedMeter>,
     hide: Option<HideUsage>,
     /// Where a stream is ended that has no room.
     cut: Option<CutStream>,
-    /// Output is counted while it comes.
-    is_stream: bool,
     /// How the call ends if the body is complete.
     ending: Ending,
     /// Bytes of the inner body so far.
@@ -41,11 +39,16 @@ struct Waiting {
 }
 
 impl<T: Store> Metering<T> {
-    pub(super) fn new(call: Call<T>, format: WireFormat, kind: Option<BodyKind>, hides: bool, ending: Ending) -> Self {
-        let meter = kind.map(|kind| Meter::new(format, kind));
-        let is_stream = kind == Some(BodyKind::Sse);
+    pub(super) fn new(
+        call: Call<T>,
+        format: WireFormat,
+        kind: Option<(BodyKind, ContentCoding)>,
+        hides: bool,
+        ending: Ending,
+    ) -> Self {
+        let meter = kind.map(|(kind, coding)| EncodedMeter::new(format, kind, coding));
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), meter, hide, cut: None, is_stream, ending, seen: 0, length: None, ended: false, next }
+        Self { call: Some(call), meter, hide, cut: None, ending, seen: 0, length: None, ended: false, next }
     }
 
     /// The same, for a stream that is ended when it goes beyond its hold and finds no room.
@@ -96,7 +99,8 @@ impl<T: Store> Metering<T> {
         self.seen = self.seen.saturating_add(data.len() as u64);
         if let Some(meter) = &mut self.meter {
             meter.push(&data);
-            if let (Some(call), true) = (&mut self.call, self.is_stream) {
+            let meter = meter.meter();
+            if let (Some(call), true) = (&mut self.call, meter.is_stream()) {
                 let counted = meter.counted_within(call.estimate().output);
                 call.progress(Usage::estimated(Tokens::ZERO, counted));
             }
@@ -130,7 +134,7 @@ impl<T: Store> Metering<T> {
     /// Whether the stream may go on; `false` if it is to end here.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match (&mut self.call, &self.cut, &self.meter) {
-            (Some(call), Some(_), Some(meter)) if !meter.ended() => call.poll_room(cx),
+            (Some(call), Some(_), Some(meter)) if !meter.meter().ended() => call.poll_room(cx),
             _ => Poll::Ready(true),
         }
     }
@@ -139,7 +143,7 @@ impl<T: Store> Metering<T> {
     pub(super) fn end_here(&mut self) -> Option<Bytes> {
         self.ended = true;
         let (meter, call) = (self.meter.as_ref()?, self.call.as_ref()?);
-        let counted = meter.counted_within(call.estimate().output);
+        let counted = meter.meter().counted_within(call.estimate().output);
         let last = self.cut.as_mut().map(|cut| cut.end_here(counted.get()));
         self.settle(false, Ending::Exhausted);
         last
@@ -165,6 +169,7 @@ impl<T: Store> Metering<T> {
             None => (Usage::absent(), Tokens::saturating(self.seen.div_ceil(4)).min(estimate.output), complete),
             Some(meter) => {
                 meter.finish();
+                let meter = meter.meter();
                 let reported = meter.usage_within(estimate);
                 let needs_no_end =
                     self.seen == 0 || reported.quality == Quality::Exact || self.ending == Ending::Rejected;

@@ -63,10 +63,12 @@
 //! Edge cases: a body that is not JSON, too long, or without a model is refused. A path counts as the route that it
 //! spells, with an encoded letter or a second slash too. A response is complete when its body has ended, or has its
 //! declared length, or says so itself. What nobody reported is never charged beyond the hold, except for content
-//! deltas beyond the cap, since each of them was sent. A response that is compressed, or neither JSON nor a stream of
-//! events, is not read: it is charged by the policy's `missing_usage`, and no event is taken out of it. Where an
-//! upstream fails, the bytes before its error pass first. A clone of the service makes no call with the readiness of
-//! another.
+//! deltas beyond the cap, since each of them was sent. A response that is in none of the forms of
+//! [`BodyKind`](crate::usage::BodyKind), or in a content coding that is unknown, is not read: it is charged by the
+//! policy's `missing_usage`. Usage is read through gzip, deflate, brotli and zstd, and the client gets the coded
+//! bytes as they came; no event is taken out of them, also not the one that the layer asked for. `accept-encoding`
+//! is left as it is. Where an upstream fails, the bytes before its error pass first. A clone of the service makes no
+//! call with the readiness of another.
 //!
 //! What this module does not do: authenticate, retry, or wait for room. It does not read requests other than POST.
 

@@ -7,12 +7,15 @@ use flashops_core::price::{Model, PriceBook};
 use flashops_core::units::Tokens;
 
 use super::route::ModelRoute;
-use crate::inspect::{InspectError, Inspected, Rewrite, WireFormat};
+use crate::inspect::{InspectError, Inspected, MAX_MODEL_NAME, Rewrite, WireFormat};
 use crate::reject::Refusal;
 
 /// The output cap that is written into a request that declares none, on a route without one, for a model whose maximum
 /// is not in the price book.
 const CAP_OF_UNKNOWN_MODEL: Tokens = Tokens::saturating(4_096);
+
+/// What an older completion request without a cap is capped at by its provider.
+const CAP_OF_COMPLETIONS: Tokens = Tokens::saturating(16);
 
 /// The most tokens of one media part besides what is in its bytes, of a model whose entry in the price book states
 /// none: more than any of those makes of an image.
@@ -60,13 +63,14 @@ impl Unplanned {
 impl Plan {
     pub(super) fn new(
         route: &ModelRoute,
-        format: WireFormat,
+        (format, in_path): (WireFormat, Option<&str>),
         body: Bytes,
         prices: &PriceBook,
         stored: StoredContent,
     ) -> Result<Self, Unplanned> {
         let inspected = Inspected::read(format, body).map_err(Unplanned::Inspect)?;
-        let model = match inspected.model() {
+        let in_path = in_path.map(bounded).transpose().map_err(Unplanned::Inspect)?;
+        let model = match in_path.or(inspected.model()) {
             Some(name) => Arc::from(name),
             None => Arc::clone(route.default_model().ok_or(Unplanned::NoModel)?),
         };
@@ -83,6 +87,11 @@ impl Plan {
         let hides_usage = inspected.lacks_usage();
         Ok(Self { model, estimate, body: inspected.rewrite(rewrite), cap_written, hides_usage })
     }
+}
+
+/// A model's name that does not stand in the body.
+fn bounded(name: &str) -> Result<&str, InspectError> {
+    if name.len() > MAX_MODEL_NAME { Err(InspectError::ModelTooLong) } else { Ok(name) }
 }
 
 fn input_bound(inspected: &Inspected, known: Option<&Model>, stored: StoredContent) -> Result<InputBound, Unplanned> {
@@ -104,8 +113,11 @@ fn tokens_per_media_part(known: Option<&Model>) -> Tokens {
 /// The field that has the content of a request.
 const fn content_field(format: WireFormat) -> &'static str {
     match format {
-        WireFormat::OpenAiChat | WireFormat::AnthropicMessages => "messages",
-        WireFormat::OpenAiResponses | WireFormat::OpenAiEmbeddings => "input",
+        WireFormat::OpenAiResponses | WireFormat::OpenAiEmbeddings | WireFormat::OllamaEmbed => "input",
+        WireFormat::OpenAiCompletions => "prompt",
+        WireFormat::Gemini => "contents",
+        WireFormat::CohereEmbed => "inputs",
+        _ => "messages",
     }
 }
 
@@ -121,6 +133,7 @@ fn output_cap(inspected: &Inspected, route: &ModelRoute, known: Option<&Model>) 
         },
         (Some(declared), _) => Ok(declared),
         (None, Some(most)) => Ok(most),
+        (None, None) if inspected.format() == WireFormat::OpenAiCompletions => Ok(CAP_OF_COMPLETIONS),
         (None, None) => Ok(known.and_then(Model::max_output).unwrap_or(CAP_OF_UNKNOWN_MODEL)),
     }
 }

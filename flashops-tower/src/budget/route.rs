@@ -18,6 +18,8 @@ pub struct ModelRoute {
     format: WireFormat,
     /// The format of a path that tells its own comes first.
     by_path: bool,
+    /// Only paths whose end stands for the format are on the route.
+    only_named: bool,
     dialect: Option<Dialect>,
     max_output: Option<Tokens>,
     on_over: OnOver,
@@ -37,6 +39,7 @@ impl ModelRoute {
             label: pattern.into(),
             format,
             by_path: false,
+            only_named: false,
             dialect: None,
             max_output: None,
             on_over: OnOver::default(),
@@ -55,15 +58,34 @@ impl ModelRoute {
         Ok(Self { by_path: true, ..Self::new(pattern, otherwise)? })
     }
 
-    /// The paths under which providers serve these wire formats: `/v1/chat/completions`, `/v1/responses`,
-    /// `/v1/embeddings` and `/v1/messages`.
+    /// The paths under which providers serve the wire formats.
+    ///
+    /// | path | format |
+    /// | --- | --- |
+    /// | `/v1/chat/completions`, `/v1/completions`, `/v1/responses`, `/v1/embeddings` | `OpenAI`, and who speaks like it |
+    /// | `/v1/messages` | Anthropic |
+    /// | `/v1/models/*`, `/v1beta/models/*`, `/v1/projects/**` that end with `:generateContent` or `:streamGenerateContent` | Gemini |
+    /// | `/model/**` that ends with `/converse` or `/converse-stream` | Bedrock |
+    /// | `/v2/chat`, `/v2/embed` | Cohere |
+    /// | `/api/chat`, `/api/generate`, `/api/embed` | Ollama |
     pub fn standard() -> Vec<Self> {
         let route = |path, format| Self::new(path, format).expect("these paths are well-formed");
+        let named = |path, format| Self { only_named: true, ..route(path, format) };
         vec![
             route("/v1/chat/completions", WireFormat::OpenAiChat),
+            route("/v1/completions", WireFormat::OpenAiCompletions),
             route("/v1/responses", WireFormat::OpenAiResponses),
             route("/v1/embeddings", WireFormat::OpenAiEmbeddings),
             route("/v1/messages", WireFormat::AnthropicMessages),
+            named("/v1/models/*", WireFormat::Gemini),
+            named("/v1beta/models/*", WireFormat::Gemini),
+            named("/v1/projects/**", WireFormat::Gemini),
+            named("/model/**", WireFormat::BedrockConverse),
+            route("/v2/chat", WireFormat::CohereChat),
+            route("/v2/embed", WireFormat::CohereEmbed),
+            route("/api/chat", WireFormat::Ollama),
+            route("/api/generate", WireFormat::Ollama),
+            route("/api/embed", WireFormat::OllamaEmbed),
         ]
     }
 
@@ -102,15 +124,20 @@ impl ModelRoute {
         if method != Method::POST {
             return None;
         }
-        routes.iter().position(|route| route.patterns.contains(path))
+        routes.iter().position(|route| route.has(path))
     }
 
     /// The dialect in which a request of any method is answered: as [`Dialect::of`], where the first of the routes
     /// that has the path can say which.
     pub fn dialect_of(routes: &[Self], path: &str, headers: &HeaderMap) -> Dialect {
         let plain = if routes.is_empty() { Cow::Borrowed(path) } else { plain(path) };
-        let route = routes.iter().find(|route| route.patterns.contains(&plain));
+        let route = routes.iter().find(|route| route.has(&plain));
         Dialect::of(path, headers, route.and_then(|route| route.dialect))
+    }
+
+    /// Whether a plain path is on this route.
+    fn has(&self, path: &str) -> bool {
+        self.patterns.contains(path) && (!self.only_named || WireFormat::from_path(path) == Some(self.format))
     }
 
     pub(crate) const fn label(&self) -> &Arc<str> {

@@ -166,8 +166,12 @@ impl<S, T: Store> Attempts<S, T> {
         let route = &self.shared.routes[self.route];
         let chain = route.fallback();
         if self.sent.is_none() {
-            let (body, trailers) = self.recording.whole()?;
-            let inspected = Inspected::read(route.format(self.head.uri.path()), body).ok()?;
+            let (path, (body, trailers)) = (self.head.uri.path(), self.recording.whole()?);
+            let format = route.format(path);
+            if format.model_in_path(path).is_some() {
+                return None;
+            }
+            let inspected = Inspected::read(format, body).ok()?;
             let asked = inspected.model().or(route.default_model().map(|model| &**model));
             self.next = chain.iter().position(|model| Some(&**model) == asked).map_or(0, |place| place + 1);
             self.sent = Some((inspected, trailers));

@@ -11,7 +11,7 @@ use crate::json::Cursor;
 /// The largest number that a request may declare, of tokens or of choices.
 pub const MAX_DECLARED: u64 = 1_000_000_000;
 
-/// The most caps in one request: each of the four fields once, and some that are there twice.
+/// The most caps in one request: each of the fields of a format once, and some that are there twice.
 const MAX_CAPS: usize = 8;
 
 /// A field that caps the output.
@@ -21,6 +21,10 @@ pub(super) enum CapField {
     MaxCompletionTokens,
     MaxOutputTokens,
     ThinkingBudget,
+    GenerationConfig,
+    InferenceConfig,
+    AdditionalFields,
+    NumPredict,
 }
 
 /// One declaration of a cap.
@@ -44,26 +48,40 @@ impl CapField {
             Self::MaxCompletionTokens => "max_completion_tokens",
             Self::MaxOutputTokens => "max_output_tokens",
             Self::ThinkingBudget => "thinking.budget_tokens",
+            Self::GenerationConfig => "generationConfig.maxOutputTokens",
+            Self::InferenceConfig => "inferenceConfig.maxTokens",
+            Self::AdditionalFields => "additionalModelRequestFields.max_tokens",
+            Self::NumPredict => "options.num_predict",
         }
     }
 
     /// Whether a provider of this format caps the whole output by this field.
     pub(super) const fn binds(self, format: WireFormat) -> bool {
+        use WireFormat::{
+            AnthropicMessages, BedrockConverse, CohereChat, Gemini, MistralChat, Ollama, OpenAiChat, OpenAiCompletions,
+            OpenAiResponses, XaiChat,
+        };
         match self {
-            Self::MaxTokens => matches!(format, WireFormat::OpenAiChat | WireFormat::AnthropicMessages),
-            Self::MaxCompletionTokens => matches!(format, WireFormat::OpenAiChat),
-            Self::MaxOutputTokens => matches!(format, WireFormat::OpenAiResponses),
-            Self::ThinkingBudget => false,
+            Self::MaxTokens => matches!(
+                format,
+                OpenAiChat | OpenAiCompletions | AnthropicMessages | MistralChat | XaiChat | CohereChat
+            ),
+            Self::MaxCompletionTokens => matches!(format, OpenAiChat | XaiChat),
+            Self::MaxOutputTokens => matches!(format, OpenAiResponses),
+            Self::GenerationConfig => matches!(format, Gemini),
+            Self::InferenceConfig => matches!(format, BedrockConverse),
+            Self::NumPredict => matches!(format, Ollama),
+            Self::ThinkingBudget | Self::AdditionalFields => false,
         }
     }
 
-    /// The field to write where a request declares none.
+    /// The field to write at the top of a request that declares none.
     pub(super) fn of(format: WireFormat, model: Option<&str>) -> Option<Self> {
         match format {
+            WireFormat::XaiChat => Some(Self::MaxCompletionTokens),
             WireFormat::OpenAiChat if model.is_some_and(reasons) => Some(Self::MaxCompletionTokens),
-            WireFormat::OpenAiChat | WireFormat::AnthropicMessages => Some(Self::MaxTokens),
             WireFormat::OpenAiResponses => Some(Self::MaxOutputTokens),
-            WireFormat::OpenAiEmbeddings => None,
+            _ => Some(Self::MaxTokens).filter(|field| field.binds(format)),
         }
     }
 }
@@ -72,7 +90,14 @@ impl Caps {
     /// Reads the value of a cap.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, field: CapField) -> Result<(), Stop> {
         let start = cursor.position();
-        let value = whole_number(cursor, field.name())?;
+        let value = match field {
+            // To Ollama, a negative number is no cap.
+            CapField::NumPredict if cursor.peek()? == b'-' => {
+                cursor.skip()?;
+                None
+            }
+            _ => whole_number(cursor, field.name())?,
+        };
         let cap = Cap { field, value, span: start..cursor.position() };
         let repeated = InspectError::Repeated { field: field.name() };
         self.0.try_push(cap).map_err(|_| repeated.into())

@@ -32,6 +32,8 @@
 
 mod caps;
 mod error;
+mod holder;
+mod media;
 mod parts;
 mod request;
 mod rewrite;

@@ -1,8 +1,10 @@
 //! Media and references inside the messages of a request.
 
+use super::media::Naming;
 use crate::json::{Cursor, Fault, Text};
 
-const KEYS: [&str; 9] = ["type", "data", "url", "image_url", "file_id", "file_url", "audio", "input", "source"];
+const KEYS: [&str; 10] =
+    ["type", "data", "url", "image_url", "document_url", "file_id", "file_url", "audio", "input", "source"];
 
 /// What is in the messages besides text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,7 @@ pub(super) struct Parts {
     pub(super) media_bytes: u64,
     /// Things that the provider keeps and the request only names.
     pub(super) references: u64,
+    pub(super) naming: Naming,
 }
 
 /// What was found in a value and belongs to the nearest object around it that says what it is.
@@ -30,7 +33,7 @@ const SOUND_BYTES_PER_TOKEN: u64 = 16;
 
 /// The `type` of an object, as far as it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     #[default]
     Plain,
     /// A part whose tokens have nothing to do with its bytes.
@@ -73,11 +76,14 @@ impl Parts {
     fn members(&mut self, cursor: &mut Cursor<'_>) -> Result<(Kind, Loose), Fault> {
         let (mut kind, mut loose) = (Kind::Plain, Loose::default());
         cursor.object::<Fault>(|cursor, key| {
+            if self.naming != Naming::Typed && self.named(cursor, key)? {
+                return Ok(());
+            }
             let is_string = cursor.peek()? == b'"';
             match key.among(&KEYS) {
                 b"type" if is_string => kind = kind.max(Kind::of(cursor.string()?)),
                 b"data" if is_string => loose.bytes += cursor.string()?.raw().len() as u64,
-                b"url" | b"image_url" if is_string => {
+                b"url" | b"image_url" | b"document_url" if is_string => {
                     let url = cursor.string()?;
                     loose.bytes += image_bytes(url);
                     loose.fetched += u64::from(!url.raw().starts_with(b"data:"));
@@ -104,21 +110,30 @@ impl Parts {
     fn settle(&mut self, kind: Kind, loose: Loose) -> Loose {
         match kind {
             Kind::Plain => return loose,
+            Kind::Document => self.add(kind, loose.bytes, loose.references + loose.fetched),
+            Kind::Image | Kind::Sound | Kind::Reference => self.add(kind, loose.bytes, loose.references),
+        }
+        Loose::default()
+    }
+
+    /// Adds a part of so many bytes, for which the provider turns to so many things that it keeps or fetches.
+    pub(super) const fn add(&mut self, kind: Kind, bytes: u64, kept: u64) {
+        match kind {
+            Kind::Plain => {}
             Kind::Image => {
                 self.media += 1;
-                self.media_bytes += loose.bytes;
+                self.media_bytes += bytes;
             }
             Kind::Sound => {
                 self.media += 1;
-                self.media_bytes += loose.bytes - loose.bytes.div_ceil(SOUND_BYTES_PER_TOKEN);
+                self.media_bytes += bytes - bytes.div_ceil(SOUND_BYTES_PER_TOKEN);
             }
             Kind::Document => {
                 self.media += 1;
-                self.references += loose.references + loose.fetched;
+                self.references += kept;
             }
-            Kind::Reference => self.references += 1 + loose.references,
+            Kind::Reference => self.references += 1 + kept,
         }
-        Loose::default()
     }
 }
 
@@ -133,8 +148,16 @@ impl Loose {
 impl Kind {
     fn of(name: Text<'_>) -> Self {
         const IMAGES: [&str; 4] = ["image", "image_url", "input_image", "computer_screenshot"];
-        const DOCUMENTS: [&str; 7] =
-            ["document", "file", "input_file", "video_url", "audio_url", "input_video", "container_upload"];
+        const DOCUMENTS: [&str; 8] = [
+            "document",
+            "document_url",
+            "file",
+            "input_file",
+            "video_url",
+            "audio_url",
+            "input_video",
+            "container_upload",
+        ];
         let is = |names: &[&str]| names.iter().any(|other| name.is(other));
         match () {
             () if is(&["text"]) => Self::Plain,
@@ -143,6 +166,15 @@ impl Kind {
             () if is(&DOCUMENTS) => Self::Document,
             () if is(&["item_reference"]) => Self::Reference,
             () => Self::Plain,
+        }
+    }
+
+    /// The kind of a part with this media type.
+    pub(super) fn of_media_type(name: Text<'_>) -> Self {
+        match name.raw() {
+            name if name.starts_with(b"image/") => Self::Image,
+            name if name.starts_with(b"audio/") => Self::Sound,
+            _ => Self::Document,
         }
     }
 }
@@ -211,6 +243,7 @@ mod tests {
             (r#"[{"content":[{"type":"file","file":{"file_id":"file-1"}}]}]"#, (1, 0, 1)),
             (r#"[{"content":[{"type":"document","source":{"type":"file","file_id":"f"}}]}]"#, (1, 0, 1)),
             (r#"[{"content":[{"type":"image","source":{"type":"file","file_id":"f"}}]}]"#, (1, 0, 0)),
+            (r#"[{"content":[{"type":"document_url","document_url":"https://a.b/c.pdf"}]}]"#, (1, 0, 1)),
             (r#"[{"type":"item_reference","id":"msg_1"}]"#, (0, 0, 1)),
             (r#"[{"role":"assistant","audio":{"id":"audio_1"}}]"#, (0, 0, 1)),
             (r#"[{"content":[{"type":"input_image","file_id":"file-1"}]}]"#, (1, 0, 0)),

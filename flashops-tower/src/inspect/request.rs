@@ -35,7 +35,7 @@ impl Inspected {
     /// [`InspectError`] when the body is no JSON object, or says something about its model, caps or stream that cannot
     /// be followed.
     pub fn read(format: WireFormat, body: Bytes) -> Result<Self, InspectError> {
-        match Scan::body(&body) {
+        match Scan::body(format, &body) {
             Ok(scan) => Ok(Self { format, body, scan }),
             Err(stop) => Err(stop.into_error(&body)),
         }
@@ -59,9 +59,12 @@ impl Inspected {
         }
     }
 
-    /// Whether the answer shall be a stream.
+    /// Whether the answer shall be a stream, as far as the body says: of Gemini and Bedrock the path does.
     pub fn stream(&self) -> bool {
-        self.scan.stream == Some(true)
+        match self.format {
+            WireFormat::Ollama => self.scan.stream != Some(false),
+            _ => self.scan.stream == Some(true),
+        }
     }
 
     /// The largest output cap that is declared, for each choice; `None` if the output is not capped.
@@ -79,9 +82,10 @@ impl Inspected {
         self.scan.caps.iter().find(|cap| cap.value == Some(largest)).map(|cap| cap.field.name())
     }
 
-    /// How many answers are asked for: the larger of `n` and `best_of`, at least 1.
+    /// How many answers are asked for: the larger of `n`, `best_of` and `candidateCount`, at least 1, for each
+    /// prompt of an older completion request.
     pub fn choices(&self) -> u64 {
-        self.scan.choices.unwrap_or(1)
+        self.scan.choices.unwrap_or(1).saturating_mul(self.scan.prompts.max(1))
     }
 
     /// The declared output cap for all choices together; `None` if the output is not capped.
@@ -100,7 +104,7 @@ impl Inspected {
         let bytes = self.body.len() as u64 - self.scan.parts.media_bytes;
         let tools = self.scan.tools;
         let prompts = match self.format {
-            WireFormat::AnthropicMessages => tools.hosted + u64::from(tools.all > 0),
+            WireFormat::AnthropicMessages | WireFormat::BedrockConverse => tools.hosted + u64::from(tools.all > 0),
             _ => 0,
         };
         InputBound::bytes(bytes).with_referenced(Tokens::saturating(prompts * ANTHROPIC_TOOL_PROMPT))
@@ -118,7 +122,8 @@ impl Inspected {
         self.scan.parts.references
     }
 
-    /// How many tools the provider runs itself, such as a web search; their results are input that nothing here bounds.
+    /// How many tools the provider runs itself, such as a web search; their results are input that nothing here
+    /// bounds.
     pub const fn hosted_tools(&self) -> u64 {
         self.scan.tools.hosted
     }
@@ -144,7 +149,10 @@ mod tests {
 
     use super::*;
 
-    use WireFormat::{AnthropicMessages, OpenAiChat, OpenAiEmbeddings, OpenAiResponses};
+    use WireFormat::{
+        AnthropicMessages, BedrockConverse, Gemini, Ollama, OpenAiChat, OpenAiCompletions, OpenAiEmbeddings,
+        OpenAiResponses, XaiChat,
+    };
 
     fn read(format: WireFormat, body: &str) -> Result<Inspected, InspectError> {
         Inspected::read(format, Bytes::copy_from_slice(body.as_bytes()))
@@ -183,6 +191,16 @@ mod tests {
             (OpenAiChat, r#"{"max_tokens":0}"#, Some(0)),
             (OpenAiResponses, r#"{"max_output_tokens":900}"#, Some(900)),
             (AnthropicMessages, r#"{"max_tokens":5,"thinking":{"type":"enabled","budget_tokens":900}}"#, Some(900)),
+            (OpenAiCompletions, r#"{"max_tokens":9}"#, Some(9)),
+            (Gemini, r#"{"generationConfig":{"maxOutputTokens":5,"max_output_\u0074okens":900}}"#, Some(900)),
+            (Gemini, r#"{"generation_\u0063onfig":{"maxOutputTokens":900}}"#, Some(900)),
+            (BedrockConverse, r#"{"inferenceConfig":{"maxTokens":900}}"#, Some(900)),
+            (
+                BedrockConverse,
+                r#"{"inferenceConfig":{"maxTokens":5},"additionalModelRequestFields":{"max_gen_len":900}}"#,
+                Some(900),
+            ),
+            (Ollama, r#"{"options":{"num_predict":900}}"#, Some(900)),
         ];
         for (format, body, expected) in cases {
             assert_eq!(cap(format, body), expected, "{body}");
@@ -200,6 +218,11 @@ mod tests {
             (OpenAiResponses, r#"{"max_tokens":5}"#),
             (AnthropicMessages, r#"{"thinking":{"budget_tokens":5}}"#),
             (OpenAiEmbeddings, r#"{"max_tokens":5}"#),
+            (Gemini, r#"{"maxOutputTokens":5,"max_tokens":5}"#),
+            (Gemini, r#"{"generationConfig":null}"#),
+            (BedrockConverse, r#"{"additionalModelRequestFields":{"max_tokens":5}}"#),
+            (Ollama, r#"{"options":{"num_predict":-2}}"#),
+            (OpenAiChat, r#"{"options":{"num_predict":5},"generationConfig":7}"#),
         ];
         for (format, body) in cases {
             assert_eq!(cap(format, body), None, "{body}");
@@ -212,6 +235,36 @@ mod tests {
         let request = read(OpenAiChat, r#"{"max_tokens":10,"n":2,"best_of":3,"n":1}"#).unwrap();
         assert_eq!(request.choices(), 3);
         assert_eq!(request.declared_output().unwrap().tokens().get(), 30);
+        for (body, choices) in [
+            (r#"{"prompt":"a","n":2}"#, 2),
+            (r#"{"prompt":["a","b","c"],"best_of":2}"#, 6),
+            (r#"{"prompt":[[1,2],[3]]}"#, 2),
+            (r#"{"prompt":[1,2,3]}"#, 1),
+        ] {
+            assert_eq!(read(OpenAiCompletions, body).unwrap().choices(), choices, "{body}");
+        }
+        assert_eq!(read(Gemini, r#"{"generationConfig":{"candidateCount":4}}"#).unwrap().choices(), 4);
+    }
+
+    #[test]
+    fn what_the_provider_adds_by_itself_is_seen_in_every_format() {
+        for (format, body, hosted, references) in [
+            (Gemini, r#"{"tools":[{"functionDeclarations":[{"name":"f"}]},{"googleSearch":{}}]}"#, 1, 0),
+            (Gemini, r#"{"cachedContent":"cachedContents/1"}"#, 0, 1),
+            (Gemini, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"gs://a"}}]}]}"#, 0, 1),
+            (BedrockConverse, r#"{"toolConfig":{"tools":[{"toolSpec":{}},{"systemTool":{"name":"g"}}]}}"#, 1, 0),
+            (XaiChat, r#"{"search_parameters":{"mode":"auto"}}"#, 1, 0),
+        ] {
+            let request = read(format, body).unwrap();
+            assert_eq!((request.hosted_tools(), request.references()), (hosted, references), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_ollama_streams_unless_it_says_otherwise() {
+        for (body, streams) in [("{}", true), (r#"{"stream":true}"#, true), (r#"{"stream":false}"#, false)] {
+            assert_eq!(read(Ollama, body).unwrap().stream(), streams, "{body}");
+        }
     }
 
     #[test]
@@ -259,6 +312,23 @@ mod tests {
         }
         let many = format!("{{{}\"n\":1}}", r#""max_tokens":1,"#.repeat(9));
         assert_eq!(read(OpenAiChat, &many).unwrap_err(), InspectError::Repeated { field: "max_tokens" });
+    }
+
+    #[test]
+    fn an_object_with_the_cap_that_cannot_be_followed_is_refused_by_name() {
+        let cases = [
+            (Gemini, r#"{"generationConfig":{},"generation_config":{}}"#, "generationConfig is given more than once"),
+            (Gemini, r#"{"generationConfig":1}"#, "generationConfig must be an object"),
+            (
+                Gemini,
+                r#"{"generationConfig":{"maxOutputTokens":"5"}}"#,
+                "generationConfig.maxOutputTokens must be a whole number",
+            ),
+            (BedrockConverse, r#"{"inferenceConfig":[]}"#, "inferenceConfig must be an object"),
+        ];
+        for (format, body, text) in cases {
+            assert_eq!(read(format, body).unwrap_err().to_string(), text, "{body}");
+        }
     }
 
     #[test]

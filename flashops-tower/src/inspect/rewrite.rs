@@ -5,10 +5,11 @@ use std::ops::Range;
 use bytes::Bytes;
 use flashops_core::units::Tokens;
 
+use super::MAX_DECLARED;
 use super::caps::CapField;
+use super::holder::Holder;
 use super::request::Inspected;
 use super::scan::{Insert, Model, StreamOptions};
-use super::{MAX_DECLARED, WireFormat};
 
 /// What shall be changed in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Inspected {
     /// Whether [`Rewrite::include_usage`] changes this request, so that the answer needs
     /// [`HideUsage`](crate::usage::HideUsage).
     pub fn lacks_usage(&self) -> bool {
-        self.format() == WireFormat::OpenAiChat && self.stream() && self.include_usage() != Some(true)
+        self.format().is_asked_for_usage() && self.stream() && self.include_usage() != Some(true)
     }
 
     /// The body with these changes and no other; the same bytes, not copied, if there is nothing to change.
@@ -81,7 +82,9 @@ impl Inspected {
         if caps.iter().any(|cap| cap.field.binds(self.format)) {
             return;
         }
-        if let Some(field) = CapField::of(self.format, self.model()) {
+        if let Some(holder) = Holder::of(self.format) {
+            splices.push(holder.declare(&self.scan.held, self.scan.members, most));
+        } else if let Some(field) = CapField::of(self.format, self.model()) {
             splices.push(self.scan.members.member(field.name(), &most.to_string()));
         }
     }
@@ -113,7 +116,7 @@ fn quoted(name: &str) -> String {
 }
 
 impl Insert {
-    fn member(self, name: &str, value: &str) -> Splice {
+    pub(super) fn member(self, name: &str, value: &str) -> Splice {
         let comma = if self.is_first { "" } else { "," };
         (self.at..self.at, format!("{comma}\"{name}\":{value}"))
     }
@@ -140,7 +143,11 @@ mod tests {
 
     use super::*;
 
-    use WireFormat::{AnthropicMessages, OpenAiChat, OpenAiEmbeddings, OpenAiResponses};
+    use super::super::WireFormat;
+    use WireFormat::{
+        AnthropicMessages, BedrockConverse, CohereChat, CohereEmbed, Gemini, MistralChat, Ollama, OpenAiChat,
+        OpenAiCompletions, OpenAiEmbeddings, OpenAiResponses, XaiChat,
+    };
 
     fn read(format: WireFormat, body: &str) -> Inspected {
         Inspected::read(format, Bytes::copy_from_slice(body.as_bytes())).unwrap()
@@ -177,6 +184,17 @@ mod tests {
                 r#"{"max_tokens":900,"thinking":{"budget_tokens":800}}"#,
                 r#"{"max_tokens":500,"thinking":{"budget_tokens":499}}"#,
             ),
+            (
+                Gemini,
+                r#"{"generation_config":{"max_output_tokens":900,"maxOutputTokens":800}}"#,
+                r#"{"generation_config":{"max_output_tokens":500,"maxOutputTokens":500}}"#,
+            ),
+            (
+                BedrockConverse,
+                r#"{"inferenceConfig":{"maxTokens":7},"additionalModelRequestFields":{"max_tokens":900,"thinking":{"budget_tokens":800}}}"#,
+                r#"{"inferenceConfig":{"maxTokens":7},"additionalModelRequestFields":{"max_tokens":500,"thinking":{"budget_tokens":499}}}"#,
+            ),
+            (Ollama, r#"{"options":{"num_predict":900}}"#, r#"{"options":{"num_predict":500}}"#),
         ];
         for (format, body, expected) in cases {
             assert_eq!(capped(format, body, 500), expected);
@@ -196,6 +214,24 @@ mod tests {
             (OpenAiResponses, r#"{"max_tokens":7}"#, r#"{"max_tokens":7,"max_output_tokens":500}"#),
             (AnthropicMessages, r#"{"thinking":{}}"#, r#"{"thinking":{},"max_tokens":500}"#),
             (OpenAiEmbeddings, r#"{"input":"a"}"#, r#"{"input":"a"}"#),
+            (OpenAiCompletions, r#"{"prompt":"a"}"#, r#"{"prompt":"a","max_tokens":500}"#),
+            (MistralChat, "{}", r#"{"max_tokens":500}"#),
+            (XaiChat, "{}", r#"{"max_completion_tokens":500}"#),
+            (CohereChat, "{}", r#"{"max_tokens":500}"#),
+            (CohereEmbed, "{}", "{}"),
+            (Gemini, r#"{"contents":[]}"#, r#"{"contents":[],"generationConfig":{"maxOutputTokens":500}}"#),
+            (Gemini, r#"{"generationConfig":null}"#, r#"{"generationConfig":{"maxOutputTokens":500}}"#),
+            (Gemini, r#"{"generation_config":{}}"#, r#"{"generation_config":{"maxOutputTokens":500}}"#),
+            (
+                Gemini,
+                r#"{"generationConfig":{"topP":1},"x":1}"#,
+                r#"{"generationConfig":{"topP":1,"maxOutputTokens":500},"x":1}"#,
+            ),
+            (Gemini, r#"{"max_tokens":7}"#, r#"{"max_tokens":7,"generationConfig":{"maxOutputTokens":500}}"#),
+            (BedrockConverse, r#"{"inferenceConfig":{"maxTokens":null}}"#, r#"{"inferenceConfig":{"maxTokens":500}}"#),
+            (BedrockConverse, "{}", r#"{"inferenceConfig":{"maxTokens":500}}"#),
+            (Ollama, r#"{"options":{"num_predict":-1}}"#, r#"{"options":{"num_predict":500}}"#),
+            (Ollama, r#"{"options":{"seed":1}}"#, r#"{"options":{"seed":1,"num_predict":500}}"#),
         ];
         for (format, body, expected) in cases {
             assert_eq!(capped(format, body, 500), expected);
@@ -224,7 +260,10 @@ mod tests {
         for body in [r#"{"stream":false}"#, "{}", r#"{"stream":true,"stream_options":{"include_usage":true}}"#] {
             assert_eq!(read(OpenAiChat, body).rewrite(wanted), body);
         }
-        for format in [OpenAiResponses, AnthropicMessages] {
+        for format in [OpenAiCompletions, XaiChat] {
+            assert_eq!(read(format, cases[0].0).rewrite(wanted), cases[0].1);
+        }
+        for format in [OpenAiResponses, AnthropicMessages, MistralChat, CohereChat, Ollama] {
             assert_eq!(read(format, cases[0].0).rewrite(wanted), cases[0].0);
         }
     }

@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use flashops_core::usage::ServiceTier;
 
-use super::InspectError;
 use super::caps::{CapField, Caps, whole_number};
+use super::holder::{Held, Holder};
+use super::media::Naming;
 use super::parts::Parts;
 use super::request::MAX_MODEL_NAME;
+use super::{InspectError, WireFormat};
 use crate::json::{Cursor, Fault, Text};
 
 const KEYS: [&str; 20] = [
@@ -47,7 +49,11 @@ pub(super) struct Scan {
     pub(super) stream: Option<bool>,
     pub(super) stream_options: StreamOptions,
     pub(super) caps: Caps,
+    /// The object in which this format has its output cap.
+    pub(super) held: Held,
     pub(super) choices: Option<u64>,
+    /// Prompts of an older completion request, each of which is answered.
+    pub(super) prompts: u64,
     pub(super) parts: Parts,
     pub(super) tools: Tools,
     pub(super) service_tier: ServiceTier,
@@ -92,12 +98,13 @@ pub(super) struct Insert {
 }
 
 impl Scan {
-    pub(super) fn body(body: &[u8]) -> Result<Self, Stop> {
+    pub(super) fn body(format: WireFormat, body: &[u8]) -> Result<Self, Stop> {
         if let Err(error) = std::str::from_utf8(body) {
             let at = error.valid_up_to();
             return Err(Stop::Json(Fault { at, what: "the text is not UTF-8" }));
         }
         let mut scan = Self::default();
+        scan.parts.naming = Naming::of(format);
         let mut cursor = Cursor::new(body);
         if cursor.peek()? != b'{' {
             cursor.skip()?;
@@ -106,13 +113,46 @@ impl Scan {
         }
         let mut members = Insert::behind_brace(&cursor);
         cursor.object::<Stop>(|cursor, key| {
-            scan.member(cursor, key)?;
+            if !scan.member_of(format, cursor, key)? {
+                scan.member(cursor, key)?;
+            }
             members = Insert::behind_member(cursor);
             Ok(())
         })?;
         cursor.end()?;
         scan.members = members;
         Ok(scan)
+    }
+
+    /// Reads a member that means something in this format only; says whether it was one.
+    fn member_of(&mut self, format: WireFormat, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<bool, Stop> {
+        let is = |names: &[&str]| names.iter().any(|name| key.is(name));
+        match format {
+            _ if Holder::of(format).is_some_and(|holder| holder.is(key)) => {
+                let holder = Holder::of(format).expect("it was found above");
+                self.holder(cursor, holder)?;
+            }
+            WireFormat::OpenAiCompletions if is(&["prompt"]) => self.prompts(cursor)?,
+            WireFormat::Gemini if is(&["contents", "systemInstruction", "system_instruction"]) => {
+                self.parts.read(cursor)?;
+            }
+            WireFormat::Gemini if is(&["cachedContent", "cached_content"]) => self.reference(cursor)?,
+            WireFormat::Gemini if is(&["tools"]) => {
+                self.named_tools(cursor, &["functionDeclarations", "function_declarations"])?;
+            }
+            WireFormat::BedrockConverse if is(&["toolConfig"]) => self.tool_config(cursor)?,
+            WireFormat::BedrockConverse if is(&["additionalModelRequestFields"]) => self.additional_fields(cursor)?,
+            WireFormat::XaiChat if is(&["search_parameters"]) => {
+                self.tools.hosted += u64::from(cursor.peek()? != b'n');
+                cursor.skip()?;
+            }
+            WireFormat::CohereEmbed if is(&["inputs"]) => self.parts.read(cursor)?,
+            WireFormat::CohereEmbed | WireFormat::Ollama if is(&["images"]) => {
+                self.parts.named(cursor, key)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Stop> {
@@ -154,7 +194,7 @@ impl Scan {
         once(&mut self.model, Some(model), "model")
     }
 
-    fn thinking(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    pub(super) fn thinking(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         if cursor.peek()? != b'{' {
             return Ok(cursor.skip()?);
         }
@@ -164,7 +204,7 @@ impl Scan {
         })
     }
 
-    fn choices(&mut self, cursor: &mut Cursor<'_>, field: &'static str) -> Result<(), Stop> {
+    pub(super) fn choices(&mut self, cursor: &mut Cursor<'_>, field: &'static str) -> Result<(), Stop> {
         match whole_number(cursor, field)? {
             Some(0) => Err(InspectError::BadNumber { field, what: "is zero" }.into()),
             number => {
@@ -203,6 +243,48 @@ impl Scan {
         let word = cursor.string()?;
         let tier = word.decode().and_then(|word| ServiceTier::from_word(&word)).unwrap_or_default();
         self.service_tier = self.service_tier.max(tier);
+        Ok(())
+    }
+
+    /// The tools of a format that names their kind by a key: those of other names are run by the provider.
+    fn named_tools(&mut self, cursor: &mut Cursor<'_>, own: &[&str]) -> Result<(), Stop> {
+        if cursor.peek()? != b'[' {
+            return Ok(cursor.skip()?);
+        }
+        let tools = &mut self.tools;
+        Ok(cursor.array::<Fault>(|cursor| {
+            tools.all += 1;
+            if cursor.peek()? != b'{' {
+                return cursor.skip();
+            }
+            cursor.object(|cursor, key| {
+                tools.hosted += u64::from(!own.iter().any(|name| key.is(name)));
+                cursor.skip()
+            })
+        })?)
+    }
+
+    fn tool_config(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'{' {
+            return Ok(cursor.skip()?);
+        }
+        cursor.object(|cursor, key| match key.is("tools") {
+            true => self.named_tools(cursor, &["toolSpec", "cachePoint"]),
+            false => Ok(cursor.skip()?),
+        })
+    }
+
+    /// A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
+    fn prompts(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'[' {
+            return Ok(cursor.skip()?);
+        }
+        let mut prompts = 0;
+        cursor.array::<Fault>(|cursor| {
+            prompts += u64::from(matches!(cursor.peek()?, b'"' | b'['));
+            cursor.skip()
+        })?;
+        self.prompts = self.prompts.max(prompts);
         Ok(())
     }
 
@@ -253,12 +335,12 @@ impl StreamOptions {
 
 impl Insert {
     /// The cursor is at the brace.
-    const fn behind_brace(cursor: &Cursor<'_>) -> Self {
+    pub(super) const fn behind_brace(cursor: &Cursor<'_>) -> Self {
         Self { at: cursor.position() + 1, is_first: true }
     }
 
     /// The cursor is behind the value of a member.
-    const fn behind_member(cursor: &Cursor<'_>) -> Self {
+    pub(super) const fn behind_member(cursor: &Cursor<'_>) -> Self {
         Self { at: cursor.position(), is_first: false }
     }
 }

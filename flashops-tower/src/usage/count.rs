@@ -26,6 +26,26 @@ impl Count {
         }
     }
 
+    /// The same, for numbers that a provider sends as decimal fractions. What is not whole is rounded up.
+    pub(super) fn read_decimal(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        if !matches!(cursor.peek()?, b'-' | b'0'..=b'9') {
+            return Self::read(cursor);
+        }
+        let number = cursor.number()?;
+        let (whole, fraction) = match number.iter().position(|&byte| byte == b'.') {
+            Some(point) => (&number[..point], &number[point + 1..]),
+            None => (number, &b""[..]),
+        };
+        if !fraction.iter().all(u8::is_ascii_digit) {
+            return Ok(Self::Invalid);
+        }
+        let part = u64::from(fraction.iter().any(|&digit| digit != b'0'));
+        Ok(match Self::parse(whole) {
+            Self::Valid(_) if whole.starts_with(b"-") => Self::Invalid,
+            whole => whole.plus(Self::Valid(part)),
+        })
+    }
+
     pub(super) const fn valid(self) -> Option<u64> {
         match self {
             Self::Valid(number) => Some(number),
@@ -70,6 +90,18 @@ mod tests {
         assert_eq!(read("1000000000"), Count::Valid(MAX_REPORTED));
         assert_eq!(read("null"), Count::Missing);
         for text in ["1000000001", "-1", "-0", "1.0", "1e3", "99999999999999999999", "\"7\"", "true", "{}", "[1]"] {
+            assert_eq!(read(text), Count::Invalid, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_fraction_is_read_without_floats_and_rounded_up() {
+        let read = |text: &str| Count::read_decimal(&mut Cursor::new(text.as_bytes())).unwrap();
+        for (text, number) in [("5.0", 5), ("418", 418), ("0.25", 1), ("7.000", 7), ("999999999.9", MAX_REPORTED)] {
+            assert_eq!(read(text), Count::Valid(number), "{text}");
+        }
+        assert_eq!(read("null"), Count::Missing);
+        for text in ["-1.0", "-0.5", "1e3", "1.5e3", "1000000000.1", "\"7\""] {
             assert_eq!(read(text), Count::Invalid, "{text}");
         }
     }

@@ -5,7 +5,7 @@
 //! use flashops_tower::inspect::WireFormat;
 //! use flashops_tower::usage::CutStream;
 //!
-//! let mut cut = CutStream::new(WireFormat::OpenAiChat);
+//! let mut cut = CutStream::new(WireFormat::OpenAiChat).expect("it has an end");
 //! let chunk = "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"id\":\"c1\",\"cho";
 //! let passed: Vec<Bytes> = cut.push(Bytes::from(chunk)).collect();
 //! assert_eq!(passed.concat(), &chunk.as_bytes()[..chunk.len() - 21]);
@@ -28,7 +28,8 @@
 //! (an identity, a model) is left out. No usage is told that the provider did not report, except the output of
 //! messages, which the format asks for.
 //!
-//! What this module does not do: decide that a stream ends, or end a response that is no stream of events.
+//! What this module does not do: decide that a stream ends, or end a response that is no stream of events, or one of
+//! another format. Those go on, as debt.
 
 mod chat;
 mod messages;
@@ -64,14 +65,15 @@ enum Seen {
 }
 
 impl CutStream {
-    /// A filter at the start of a stream in this format.
-    pub fn new(format: WireFormat) -> Self {
+    /// A filter at the start of a stream in this format; `None` for a format whose end it cannot write.
+    pub fn new(format: WireFormat) -> Option<Self> {
         let seen = match format {
-            WireFormat::OpenAiChat | WireFormat::OpenAiEmbeddings => Seen::Chat(Chat::default()),
+            WireFormat::OpenAiChat | WireFormat::MistralChat | WireFormat::XaiChat => Seen::Chat(Chat::default()),
             WireFormat::OpenAiResponses => Seen::Responses(Box::default()),
             WireFormat::AnthropicMessages => Seen::Messages(Messages::default()),
+            _ => return None,
         };
-        Self { whole: WholeEvents::default(), events: Events::new(), seen }
+        Some(Self { whole: WholeEvents::default(), events: Events::new(), seen })
     }
 
     /// Takes the next bytes and gives those that may pass now.
@@ -154,7 +156,7 @@ mod tests {
     }
 
     fn cut_after(format: WireFormat, stream: &[u8], output: u64) -> (Vec<u8>, Bytes) {
-        let mut cut = CutStream::new(format);
+        let mut cut = CutStream::new(format).unwrap();
         let passed = cut.push(Bytes::copy_from_slice(stream)).collect::<Vec<_>>().concat();
         (passed, cut.end_here(output))
     }
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_ended_inside_an_oversize_event_ends_that_first() {
-        let mut cut = CutStream::new(WireFormat::OpenAiChat);
+        let mut cut = CutStream::new(WireFormat::OpenAiChat).unwrap();
         let large = format!("data: {{\"x\":\"{}", "a".repeat(MAX_EVENT));
         assert_eq!(cut.push(Bytes::from(large.clone())).map(|passed| passed.len()).sum::<usize>(), large.len());
         assert!(cut.end_here(0).starts_with(b"\n\ndata: {"));
@@ -244,7 +246,7 @@ mod tests {
             let (format, stream) = format;
             let stream = String::from_utf8(sse(stream)).unwrap().replace('\n', ends).into_bytes();
             let up_to = up_to.min(stream.len());
-            let (mut cut, mut passed, mut at) = (CutStream::new(format), Vec::new(), 0);
+            let (mut cut, mut passed, mut at) = (CutStream::new(format).unwrap(), Vec::new(), 0);
             for split in splits.iter().cycle() {
                 let end = (at + split).min(up_to);
                 cut.push(Bytes::copy_from_slice(&stream[at..end])).for_each(|bytes| passed.extend_from_slice(&bytes));

@@ -1,7 +1,8 @@
 //! How much text an event brings, found without reading the event as JSON.
 //!
 //! A quote inside a JSON string is escaped, so the bytes `"delta"` are that key, or a string that happens to say so and
-//! has no colon behind it. From there on only the value of the key is walked. Text is measured as the client will see
+//! has no colon behind it. From there on only the value of the key is walked. Each format has its key; most have that
+//! one. Text is measured as the client will see
 //! it, escapes resolved, in bytes of UTF-8.
 //!
 //! Edge cases: a value that is not closed counts up to the end of the payload, so that a stream cut inside an event has
@@ -15,8 +16,10 @@ use std::sync::LazyLock;
 use memchr::memchr2;
 use memchr::memmem::Finder;
 
+use crate::inspect::WireFormat;
+
 /// The members of a delta that are written by the model.
-const TEXT_KEYS: [&[u8]; 11] = [
+const TEXT_KEYS: [&[u8]; 12] = [
     b"content",
     b"text",
     b"arguments",
@@ -28,9 +31,21 @@ const TEXT_KEYS: [&[u8]; 11] = [
     b"transcript",
     b"name",
     b"input",
+    b"tool_plan",
 ];
 
+/// The members of a part of Gemini's, or of a message of Ollama's, that are not. The arguments of a tool call are JSON
+/// there, whose keys can be any.
+const OTHER_KEYS: [&[u8]; 9] =
+    [b"thoughtSignature", b"mimeType", b"data", b"fileUri", b"id", b"role", b"images", b"finishReason", b"tool_name"];
+
 static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
+static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\""));
+static PARTS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"parts\""));
+static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"message\""));
+static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"response\""));
+static THINKING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"thinking\""));
+static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"done\""));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
 /// The text in one event.
@@ -44,18 +59,37 @@ pub(super) struct Deltas {
     pub(super) open: bool,
 }
 
+/// Whether the strings below a key are text of the model.
+type IsText = fn(&[u8]) -> bool;
+
 impl Deltas {
-    pub(super) fn of(payload: &[u8]) -> Self {
+    pub(super) fn of(format: WireFormat, payload: &[u8]) -> Self {
+        let of_delta: IsText = |key| TEXT_KEYS.contains(&key);
+        let of_part: IsText = |key| !OTHER_KEYS.contains(&key);
+        match format {
+            WireFormat::OpenAiCompletions => Self::below(&CHOICES, |key| key == b"text", payload),
+            WireFormat::Gemini => Self::below(&PARTS, of_part, payload),
+            // The lines of a chat have a message, those of a completion a response, and some of both only thoughts.
+            WireFormat::Ollama => [&MESSAGE, &RESPONSE, &THINKING]
+                .into_iter()
+                .map(|key| Self::below(key, of_part, payload))
+                .find(|deltas| deltas.count > 0)
+                .unwrap_or_default(),
+            _ => Self::below(&DELTA, of_delta, payload),
+        }
+    }
+
+    fn below(key: &Finder<'_>, is_text: IsText, payload: &[u8]) -> Self {
         let mut deltas = Self::default();
         let mut at = 0;
-        while let Some(found) = DELTA.find(&payload[at..]) {
-            at += found + DELTA.needle().len();
+        while let Some(found) = key.find(&payload[at..]) {
+            at += found + key.needle().len();
             let Some(start) = value_of(payload, at) else {
                 continue;
             };
             let walk = match payload[start] {
                 b'"' => Walk::string(payload, start),
-                b'{' => Walk::object(payload, start),
+                b'{' | b'[' => Walk::inside(payload, start, is_text),
                 _ => continue,
             };
             at = walk.at;
@@ -67,12 +101,27 @@ impl Deltas {
     }
 }
 
+/// Whether an event that brings text may say more than that: usage, or that it is the last one.
+pub(super) fn says_more(format: WireFormat, payload: &[u8]) -> bool {
+    match format {
+        // Each event has its usage.
+        WireFormat::Gemini => true,
+        WireFormat::Ollama => has(&DONE, payload, |first| first == b't'),
+        _ => has_usage(payload),
+    }
+}
+
 /// Whether a key `usage` has a value other than null, at whatever depth.
-pub(super) fn has_usage(payload: &[u8]) -> bool {
+fn has_usage(payload: &[u8]) -> bool {
+    has(&USAGE, payload, |first| first != b'n')
+}
+
+/// Whether a key has a value that begins so, at whatever depth.
+fn has(key: &Finder<'_>, payload: &[u8], begins: fn(u8) -> bool) -> bool {
     let mut at = 0;
-    while let Some(found) = USAGE.find(&payload[at..]) {
-        at += found + USAGE.needle().len();
-        if value_of(payload, at).is_some_and(|start| payload[start] != b'n') {
+    while let Some(found) = key.find(&payload[at..]) {
+        at += found + key.needle().len();
+        if value_of(payload, at).is_some_and(|start| begins(payload[start])) {
             return true;
         }
     }
@@ -116,13 +165,13 @@ impl Walk {
         Self { at: string.end, bytes: string.bytes, open: !string.closed }
     }
 
-    /// Over an object: the strings below the keys of [`TEXT_KEYS`] are text.
-    fn object(payload: &[u8], brace: usize) -> Self {
+    /// Over an object or a list: some of its strings are text.
+    fn inside(payload: &[u8], brace: usize, is_text: IsText) -> Self {
         let mut walk = Self { at: brace, bytes: 0, open: false };
         let (mut depth, mut counts) = (0_usize, false);
         while let Some(&byte) = payload.get(walk.at) {
             match byte {
-                b'"' => walk.string_inside(payload, &mut counts),
+                b'"' => walk.string_inside(payload, &mut counts, is_text),
                 b'{' | b'[' => {
                     depth += 1;
                     walk.at += 1;
@@ -140,13 +189,13 @@ impl Walk {
         walk
     }
 
-    fn string_inside(&mut self, payload: &[u8], counts: &mut bool) {
+    fn string_inside(&mut self, payload: &[u8], counts: &mut bool, is_text: IsText) {
         let string = Quoted::read(payload, self.at);
         let start = self.at + 1;
         self.at = string.end;
         if string.closed && value_of_is_next(payload, string.end) {
             let name = &payload[start..string.end - 1];
-            *counts = TEXT_KEYS.contains(&name);
+            *counts = is_text(name);
         } else if *counts {
             self.bytes += string.bytes;
             self.open = !string.closed;
@@ -208,7 +257,7 @@ mod tests {
     use super::*;
 
     fn deltas(payload: &str) -> (u64, u64) {
-        let deltas = Deltas::of(payload.as_bytes());
+        let deltas = Deltas::of(WireFormat::OpenAiChat, payload.as_bytes());
         (deltas.count, deltas.bytes)
     }
 
@@ -237,6 +286,41 @@ mod tests {
     }
 
     #[test]
+    fn each_format_has_its_text_where_the_provider_puts_it() {
+        let cases = [
+            (WireFormat::OpenAiCompletions, r#"{"choices":[{"text":" Hi","logprobs":{"tokens":[" Hi"]}}]}"#, (1, 3)),
+            (WireFormat::OpenAiCompletions, r#"{"choices":[],"usage":{}}"#, (0, 0)),
+            (
+                WireFormat::Gemini,
+                r#"{"candidates":[{"content":{"parts":[{"text":"Hel"},{"text":"lo","thought":true,"thoughtSignature":"AAAA"}],"role":"model"}}]}"#,
+                (1, 5),
+            ),
+            (
+                WireFormat::Gemini,
+                r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"x":"abc"}}}]}}]}"#,
+                (1, 4),
+            ),
+            (WireFormat::Gemini, r#"{"candidates":[{"content":{"parts":[{"inlineData":{"data":"AAAA"}}]}}]}"#, (0, 0)),
+            (WireFormat::BedrockConverse, r#"{"contentBlockIndex":0,"delta":{"text":"Hi"},"p":"abcd"}"#, (1, 2)),
+            (WireFormat::BedrockConverse, r#"{"delta":{"toolUse":{"input":"{}"}}}"#, (1, 2)),
+            (
+                WireFormat::CohereChat,
+                r#"{"type":"content-delta","delta":{"message":{"content":{"text":"Hi"}}}}"#,
+                (1, 2),
+            ),
+            (WireFormat::CohereChat, r#"{"delta":{"message":{"tool_plan":"I"}}}"#, (1, 1)),
+            (WireFormat::Ollama, r#"{"message":{"role":"assistant","content":"Hi"},"done":false}"#, (1, 2)),
+            (WireFormat::Ollama, r#"{"response":"Hi","done":false}"#, (1, 2)),
+            (WireFormat::Ollama, r#"{"response":"","thinking":"Hm","done":false}"#, (1, 2)),
+            (WireFormat::Ollama, r#"{"message":{"tool_calls":[{"function":{"arguments":{"x":"ab"}}}]}}"#, (1, 2)),
+        ];
+        for (format, payload, expected) in cases {
+            let deltas = Deltas::of(format, payload.as_bytes());
+            assert_eq!((deltas.count, deltas.bytes), expected, "{payload}");
+        }
+    }
+
+    #[test]
     fn escaped_text_has_the_length_that_the_client_sees() {
         for text in ["é", "سلام", "a\n\t\"", "\u{1F600}x", "\\u"] {
             let plain = serde_json::json!({"delta": text}).to_string();
@@ -255,11 +339,11 @@ mod tests {
     #[test]
     fn a_delta_that_is_cut_counts_up_to_the_cut() {
         let payload = br#"{"choices":[{"delta":{"content":"Hello wor"#;
-        assert_eq!(Deltas::of(payload), Deltas { count: 1, bytes: 9, open: true });
+        assert_eq!(Deltas::of(WireFormat::OpenAiChat, payload), Deltas { count: 1, bytes: 9, open: true });
         for end in 0..payload.len() {
-            let _ = Deltas::of(&payload[..end]);
-            let _ = Deltas::of(&[&payload[..end], b"\\"].concat());
-            let _ = Deltas::of(&[&payload[..end], b"\\u12"].concat());
+            let _ = Deltas::of(WireFormat::OpenAiChat, &payload[..end]);
+            let _ = Deltas::of(WireFormat::OpenAiChat, &[&payload[..end], b"\\"].concat());
+            let _ = Deltas::of(WireFormat::OpenAiChat, &[&payload[..end], b"\\u12"].concat());
         }
     }
 

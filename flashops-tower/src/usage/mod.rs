@@ -26,26 +26,40 @@
 //! end in LF, CRLF or CR; a byte order mark is skipped. An event above [`MAX_EVENT`] and a JSON body above
 //! [`MAX_JSON_BODY`] are not read for usage, and counting goes on. Numbers that are negative, fractional, in exponent
 //! form or above [`MAX_REPORTED`] are not used, and the usage is then [`Quality::Estimated`]; so it is where a part is
-//! larger than its whole. A usage that never came is [`Quality::Absent`], not zero.
+//! larger than its whole, or a total does not add up. A usage that never came is [`Quality::Absent`], not zero.
 //!
-//! What this module does not do: decode compressed bodies (give it the decoded bytes), settle anything, or change a
-//! response other than by [`HideUsage`] and [`CutStream`].
+//! Each framing that providers use is read: server-sent events, lines of JSON, the array that Gemini streams, and
+//! Amazon's binary event stream with its checksums. How the numbers are nested follows from the format of the route,
+//! or from their names where these are another provider's. [`EncodedMeter`] reads through gzip, deflate, brotli and
+//! zstd.
+//!
+//! What this module does not do: settle anything, or change a response other than by [`HideUsage`] and
+//! [`CutStream`], which work on bodies without a content coding only.
 //!
 //! [`Quality::Absent`]: flashops_core::usage::Quality::Absent
 //! [`Quality::Estimated`]: flashops_core::usage::Quality::Estimated
 
+mod classes;
 mod count;
 pub mod cut;
+#[cfg(feature = "decompress")]
+mod decode;
 mod deltas;
+mod encoded;
 mod events;
+mod frames;
 mod hide;
 mod lines;
 mod meter;
+mod pieces;
 mod reading;
 mod report;
 
 pub use count::MAX_REPORTED;
 pub use cut::CutStream;
+#[cfg(feature = "decompress")]
+pub use decode::MAX_DECODED;
+pub use encoded::{ContentCoding, EncodedMeter};
 pub use events::MAX_EVENT;
 pub use hide::{HideUsage, Passed};
 pub use meter::{BodyKind, MAX_JSON_BODY, Meter};

@@ -3,7 +3,8 @@
 use flashops_core::units::Tokens;
 use flashops_core::usage::{Quality, Usage};
 
-use super::report::{Fallback, Report};
+use super::classes::Fallback;
+use super::report::{Report, Shape};
 use crate::inspect::WireFormat;
 use crate::json::{Cursor, Fault, Text};
 
@@ -32,10 +33,14 @@ enum Standing {
 struct Payload {
     /// The usage at the top.
     outer: Option<Report>,
-    /// The usage inside `response` or `message`.
+    /// The usage inside `response`, `message`, `delta` or `meta`.
     inner: Option<Report>,
     kind: Kind,
     has_choices: bool,
+    /// A candidate of Gemini's has its reason to finish, or the prompt the reason why there is none.
+    finished: bool,
+    /// Ollama's `done`.
+    done: bool,
     error: bool,
 }
 
@@ -57,37 +62,47 @@ impl Reading {
     }
 
     /// An event that is no plain content.
-    pub(super) fn event(&mut self, format: WireFormat, payload: &[u8]) {
+    pub(super) fn event(&mut self, route: WireFormat, payload: &[u8]) {
         let Ok(payload) = Payload::read(payload) else {
             return;
         };
         self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
-        if let Some(report) = payload.outer.or(payload.inner) {
-            let standing = payload.standing(format);
-            self.report(format, report, standing);
+        let report = payload.outer.or(payload.inner);
+        let shape = |report: Option<Report>| report.and_then(|report| report.shape);
+        let format = Shape::format(shape(self.report).max(shape(report)), route);
+        match format {
+            // With several candidates, others go on behind the first that finishes.
+            WireFormat::Gemini => self.ended = payload.finished,
+            WireFormat::Ollama => self.ended |= payload.done,
+            WireFormat::BedrockConverse => self.ended |= report.is_some(),
+            _ => {}
+        }
+        if let Some(report) = report {
+            self.report(format, report, payload.standing(format));
         }
     }
 
     /// A whole JSON body.
-    pub(super) fn body(&mut self, format: WireFormat, body: &[u8]) {
+    pub(super) fn body(&mut self, body: &[u8]) {
         let Ok(payload) = Payload::read(body) else {
             return;
         };
         self.ended = true;
         self.error = payload.error || payload.kind == Kind::Error;
-        if let Some(report) = payload.outer {
-            self.report(format, report, Standing::Final);
+        if let Some(report) = payload.outer.or(payload.inner) {
+            self.report = Some(report);
+            self.standing = Standing::Final;
         }
     }
 
     /// The usage; an output that the provider did not report is what was counted.
-    pub(super) fn usage(&self, format: WireFormat, input: Tokens, counted: Tokens) -> Usage {
+    pub(super) fn usage(&self, route: WireFormat, input: Tokens, counted: Tokens) -> Usage {
         let Some(report) = self.report.filter(Report::has_a_whole) else {
             return Usage::absent();
         };
         let fallback = Fallback { input: input.get(), output: counted.get() };
-        let mut usage = report.usage(format, fallback);
+        let mut usage = report.usage(Shape::format(report.shape, route), fallback);
         if self.standing == Standing::Final || self.standing == Standing::Running && self.ended {
             return usage;
         }
@@ -119,15 +134,21 @@ impl Payload {
     fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Fault> {
         let first = cursor.peek()?;
         match (key.raw(), first) {
-            (b"usage", b'{') => self.outer = Some(Report::read(cursor)?),
-            (b"response" | b"message", b'{') => cursor.object(|cursor, key| match key.raw() {
-                b"usage" if cursor.peek()? == b'{' => {
+            (b"usage" | b"usageMetadata", b'{') => self.outer = Some(Report::read(cursor)?),
+            (b"prompt_eval_count" | b"eval_count", _) => self.outer.get_or_insert_default().member(cursor, key)?,
+            (b"meta", b'{') => self.inner = Some(Report::read(cursor)?).filter(Report::has_a_whole),
+            (b"response" | b"message" | b"delta", b'{') => cursor.object(|cursor, key| match key.raw() {
+                b"usage" | b"usageMetadata" if cursor.peek()? == b'{' => {
                     self.inner = Some(Report::read(cursor)?);
                     Ok(())
                 }
                 _ => cursor.skip(),
             })?,
             (b"type", b'"') => self.kind = Kind::of(cursor.string()?),
+            (b"done", b't') => {
+                self.done = true;
+                cursor.skip()?;
+            }
             (b"error", _) => {
                 self.error = first != b'n';
                 cursor.skip()?;
@@ -136,16 +157,35 @@ impl Payload {
                 self.has_choices = true;
                 cursor.skip()
             })?,
+            (b"candidates", b'[') => cursor.array(|cursor| self.holds(cursor, b"finishReason"))?,
+            (b"promptFeedback", b'{') => self.holds(cursor, b"blockReason")?,
             _ => cursor.skip()?,
         }
         Ok(())
     }
 
-    fn standing(&self, format: WireFormat) -> Standing {
+    /// Notes that Gemini has finished, if an object has this member.
+    fn holds(&mut self, cursor: &mut Cursor<'_>, reason: &[u8]) -> Result<(), Fault> {
+        if cursor.peek()? != b'{' {
+            return cursor.skip();
+        }
+        cursor.object(|cursor, key| {
+            self.finished |= key.raw() == reason && cursor.peek()? == b'"';
+            cursor.skip()
+        })
+    }
+
+    const fn standing(&self, format: WireFormat) -> Standing {
         match format {
-            WireFormat::OpenAiChat if self.has_choices => Standing::Running,
-            WireFormat::OpenAiResponses if self.kind == Kind::Other => Standing::Running,
+            WireFormat::OpenAiChat | WireFormat::OpenAiCompletions | WireFormat::MistralChat | WireFormat::XaiChat
+                if self.has_choices =>
+            {
+                Standing::Running
+            }
+            WireFormat::OpenAiResponses if matches!(self.kind, Kind::Other) => Standing::Running,
             WireFormat::AnthropicMessages if self.outer.is_none() => Standing::Early,
+            WireFormat::Gemini if !self.finished => Standing::Running,
+            WireFormat::Ollama if !self.done => Standing::Running,
             _ => Standing::Final,
         }
     }
@@ -155,7 +195,7 @@ impl Kind {
     fn of(name: Text<'_>) -> Self {
         match name.raw() {
             b"error" => Self::Error,
-            b"message_stop" | b"response.completed" | b"response.incomplete" => Self::End,
+            b"message_stop" | b"message-end" | b"response.completed" | b"response.incomplete" => Self::End,
             b"response.failed" => Self::FailedEnd,
             _ => Self::Other,
         }

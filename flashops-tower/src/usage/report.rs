@@ -1,41 +1,129 @@
-//! A usage object as the provider wrote it, and what it means in disjoint classes.
+//! A usage object as the provider wrote it.
 //!
-//! `OpenAI` nests: cached, audio and image tokens are inside the prompt, reasoning is inside the completion. Anthropic
-//! adds: both cache numbers are beside the input. The readers subtract, and nothing is counted twice.
-//!
-//! Edge cases: a part larger than what is left of its whole stays in the whole. A server whose `total_tokens` shows
-//! that reasoning is outside the completion gets it added. A total above prompt and completion hides output that was
-//! not itemised, and is believed.
-
-use flashops_core::units::Tokens;
-use flashops_core::usage::{Quality, Usage};
+//! The names differ, the numbers mean the same or nearly so. Which provider's names they are is remembered: where a
+//! route says nothing better, the names say how the numbers are nested.
 
 use super::count::Count;
-use crate::inspect::WireFormat;
 use crate::json::{Cursor, Fault, Text};
 
 /// The numbers of a usage object, whichever provider's names they have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
-    input: Count,
-    output: Count,
-    total: Count,
-    cache_read: Count,
-    cache_write: Count,
-    cache_write_5m: Count,
-    cache_write_1h: Count,
-    audio_in: Count,
-    image_in: Count,
-    reasoning: Count,
-    audio_out: Count,
-    searches: Count,
+    counts: [Count; Field::COUNT],
+    /// What the call cost by the provider's account, in ticks: 10¹⁰ are one US dollar.
+    pub(super) ticks: Option<u64>,
+    pub(super) shape: Option<Shape>,
 }
 
-/// What stands in for a whole that was not reported.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fallback {
-    pub(super) input: u64,
-    pub(super) output: u64,
+/// One number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Input,
+    Output,
+    Total,
+    CacheRead,
+    CacheWrite,
+    CacheWrite5m,
+    CacheWrite1h,
+    AudioIn,
+    ImageIn,
+    Reasoning,
+    AudioOut,
+    Searches,
+    /// Input that tools brought in, beside the prompt.
+    ToolInput,
+    /// What of the cached input is sound.
+    CachedAudio,
+    /// What of the cached input is images.
+    CachedImage,
+    /// Input that was read, billed or not.
+    UnbilledInput,
+    /// Output that was written, billed or not.
+    UnbilledOutput,
+}
+
+/// Whose names a usage object has. Where it has those of two, the later one here counts: servers that speak `OpenAI`'s
+/// format add names of others to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shape {
+    Anthropic,
+    Gemini,
+    Bedrock,
+    Cohere,
+    Ollama,
+    OpenAi,
+    Xai,
+}
+
+/// The most ticks that are believed of a provider: a million dollars.
+const MAX_TICKS: u64 = 10_000_000_000_000_000;
+
+impl Field {
+    const COUNT: usize = 17;
+
+    /// The field and the shape of a name at the top of a usage object.
+    fn of(name: &[u8]) -> Option<(Self, Option<Shape>)> {
+        Some(match name {
+            b"prompt_tokens" => (Self::Input, Some(Shape::OpenAi)),
+            b"completion_tokens" => (Self::Output, Some(Shape::OpenAi)),
+            b"input_tokens" => (Self::Input, None),
+            b"output_tokens" => (Self::Output, None),
+            b"total_tokens" => (Self::Total, None),
+            b"cache_read_input_tokens" => (Self::CacheRead, Some(Shape::Anthropic)),
+            b"cache_creation_input_tokens" => (Self::CacheWrite, Some(Shape::Anthropic)),
+            b"promptTokenCount" => (Self::Input, Some(Shape::Gemini)),
+            b"candidatesTokenCount" | b"responseTokenCount" => (Self::Output, Some(Shape::Gemini)),
+            b"totalTokenCount" => (Self::Total, Some(Shape::Gemini)),
+            b"cachedContentTokenCount" => (Self::CacheRead, Some(Shape::Gemini)),
+            b"thoughtsTokenCount" => (Self::Reasoning, Some(Shape::Gemini)),
+            b"toolUsePromptTokenCount" => (Self::ToolInput, Some(Shape::Gemini)),
+            b"inputTokens" => (Self::Input, Some(Shape::Bedrock)),
+            b"outputTokens" => (Self::Output, Some(Shape::Bedrock)),
+            b"totalTokens" => (Self::Total, Some(Shape::Bedrock)),
+            b"cacheReadInputTokens" => (Self::CacheRead, Some(Shape::Bedrock)),
+            b"cacheWriteInputTokens" => (Self::CacheWrite, Some(Shape::Bedrock)),
+            b"prompt_eval_count" => (Self::Input, Some(Shape::Ollama)),
+            b"eval_count" => (Self::Output, Some(Shape::Ollama)),
+            b"num_sources_used" => (Self::Searches, Some(Shape::Xai)),
+            _ => return None,
+        })
+    }
+
+    /// The field of a name inside one of the objects of a usage object.
+    fn of_part(whole: &[u8], part: &[u8]) -> Option<Self> {
+        let of_input = matches!(whole, b"prompt_tokens_details" | b"input_tokens_details");
+        Some(match (whole, part) {
+            (_, b"cached_tokens") if of_input => Self::CacheRead,
+            (_, b"cache_write_tokens") if of_input => Self::CacheWrite,
+            (_, b"audio_tokens") if of_input => Self::AudioIn,
+            (_, b"image_tokens") if of_input => Self::ImageIn,
+            (b"billed_units", b"input_tokens") => Self::Input,
+            (b"billed_units", b"output_tokens") => Self::Output,
+            (b"billed_units", b"image_tokens") => Self::ImageIn,
+            (b"billed_units", b"search_units") => Self::Searches,
+            (b"tokens", b"input_tokens") => Self::UnbilledInput,
+            (b"tokens", b"output_tokens") => Self::UnbilledOutput,
+            (b"billed_units" | b"tokens", _) => return None,
+            (_, b"audio_tokens") => Self::AudioOut,
+            (_, b"reasoning_tokens" | b"thinking_tokens") => Self::Reasoning,
+            (_, b"ephemeral_5m_input_tokens") => Self::CacheWrite5m,
+            (_, b"ephemeral_1h_input_tokens") => Self::CacheWrite1h,
+            (_, b"web_search_requests") => Self::Searches,
+            _ => return None,
+        })
+    }
+
+    /// The field of a modality in one of Gemini's lists.
+    fn of_modality(list: &[u8], modality: &[u8]) -> Option<Self> {
+        Some(match (list, modality) {
+            (b"promptTokensDetails", b"AUDIO") => Self::AudioIn,
+            (b"promptTokensDetails", b"IMAGE") => Self::ImageIn,
+            (b"cacheTokensDetails", b"AUDIO") => Self::CachedAudio,
+            (b"cacheTokensDetails", b"IMAGE") => Self::CachedImage,
+            (b"candidatesTokensDetails" | b"responseTokensDetails", b"AUDIO") => Self::AudioOut,
+            _ => return None,
+        })
+    }
 }
 
 impl Report {
@@ -49,7 +137,7 @@ impl Report {
         cursor.object(|cursor, key| match key.raw() {
             b"iterations" if cursor.peek()? == b'[' => cursor.array(|cursor| {
                 let one = attempts.get_or_insert_default();
-                one.add(&Self::read(cursor)?);
+                *one = one.each(&Self::read(cursor)?, Count::plus);
                 Ok(())
             }),
             _ => report.member(cursor, key),
@@ -58,9 +146,29 @@ impl Report {
         Ok(attempts.map_or(report, |sum| report.or_newer(&sum)))
     }
 
+    pub(super) const fn get(&self, field: Field) -> Count {
+        self.counts[field as usize]
+    }
+
+    /// A number that was reported and can be used.
+    pub(super) const fn valid(&self, field: Field) -> Option<u64> {
+        self.get(field).valid()
+    }
+
+    /// The same report, but for one number.
+    pub(super) const fn with(mut self, field: Field, count: Count) -> Self {
+        self.counts[field as usize] = count;
+        self
+    }
+
     /// Whether any whole was reported, so that the usage is not absent.
-    pub(super) const fn has_a_whole(&self) -> bool {
-        self.input.valid().is_some() || self.output.valid().is_some() || self.total.valid().is_some()
+    pub(super) fn has_a_whole(&self) -> bool {
+        let wholes = [Field::Input, Field::Output, Field::Total, Field::UnbilledInput, Field::UnbilledOutput];
+        wholes.iter().any(|&field| self.valid(field).is_some())
+    }
+
+    pub(super) fn has_invalid(&self) -> bool {
+        self.counts.contains(&Count::Invalid)
     }
 
     /// Field by field what a later report says, where it says something.
@@ -68,197 +176,117 @@ impl Report {
         self.each(newer, Count::or_newer)
     }
 
-    /// The usage in disjoint classes.
-    pub(super) fn usage(&self, format: WireFormat, fallback: Fallback) -> Usage {
-        match format {
-            WireFormat::AnthropicMessages => self.anthropic(fallback),
-            WireFormat::OpenAiChat | WireFormat::OpenAiResponses => self.openai(fallback),
-            WireFormat::OpenAiEmbeddings => {
-                let output = Count::Valid(0).or_newer(self.output);
-                Self { output, ..*self }.openai(fallback)
+    /// Reads one member of a usage object.
+    pub(super) fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Fault> {
+        let first = cursor.peek()?;
+        if let Some((field, shape)) = Field::of(key.raw()) {
+            self.counts[field as usize] = Count::read(cursor)?;
+            self.shape = self.shape.max(shape);
+            return Ok(());
+        }
+        match (key.raw(), first) {
+            (b"prompt_tokens_details" | b"input_tokens_details", b'{') => {
+                self.shape = self.shape.max(Some(Shape::OpenAi));
+                self.parts(cursor, key)
             }
+            (
+                b"completion_tokens_details" | b"output_tokens_details" | b"cache_creation" | b"server_tool_use",
+                b'{',
+            ) => self.parts(cursor, key),
+            (b"billed_units" | b"tokens", b'{') => {
+                self.shape = self.shape.max(Some(Shape::Cohere));
+                self.parts(cursor, key)
+            }
+            (b"cached_tokens", _) => {
+                self.counts[Field::CacheRead as usize] = Count::read_decimal(cursor)?;
+                Ok(())
+            }
+            (b"cacheDetails", b'[') => cursor.array(|cursor| self.cache_detail(cursor)),
+            (
+                b"promptTokensDetails" | b"cacheTokensDetails" | b"candidatesTokensDetails" | b"responseTokensDetails",
+                b'[',
+            ) => cursor.array(|cursor| self.modality(cursor, key)),
+            (b"cost_in_usd_ticks", b'0'..=b'9') => {
+                let ticks = std::str::from_utf8(cursor.number()?).unwrap_or_default().parse();
+                self.ticks = ticks.ok().filter(|&ticks| ticks <= MAX_TICKS);
+                self.shape = Some(Shape::Xai);
+                Ok(())
+            }
+            _ => cursor.skip(),
         }
     }
 
-    fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Fault> {
-        let field = match key.raw() {
-            b"prompt_tokens" | b"input_tokens" => &mut self.input,
-            b"completion_tokens" | b"output_tokens" => &mut self.output,
-            b"total_tokens" => &mut self.total,
-            b"cache_read_input_tokens" => &mut self.cache_read,
-            b"cache_creation_input_tokens" => &mut self.cache_write,
-            b"prompt_tokens_details"
-            | b"input_tokens_details"
-            | b"completion_tokens_details"
-            | b"output_tokens_details"
-            | b"cache_creation"
-            | b"server_tool_use" => {
-                let inside = cursor.peek()? == b'{';
-                return match inside {
-                    true => cursor.object(|cursor, part| self.part(cursor, key, part)),
-                    false => cursor.skip(),
-                };
+    fn parts(&mut self, cursor: &mut Cursor<'_>, whole: Text<'_>) -> Result<(), Fault> {
+        let decimal = matches!(whole.raw(), b"billed_units" | b"tokens");
+        cursor.object(|cursor, part| {
+            let Some(field) = Field::of_part(whole.raw(), part.raw()) else {
+                return cursor.skip();
+            };
+            self.counts[field as usize] = match decimal {
+                true => Count::read_decimal(cursor)?,
+                false => Count::read(cursor)?,
+            };
+            Ok(())
+        })
+    }
+
+    /// One of Gemini's `{"modality", "tokenCount"}`.
+    fn modality(&mut self, cursor: &mut Cursor<'_>, list: Text<'_>) -> Result<(), Fault> {
+        let (mut field, mut count) = (None, Count::Missing);
+        named_count(
+            cursor,
+            b"modality",
+            b"tokenCount",
+            |name| field = Field::of_modality(list.raw(), name),
+            &mut count,
+        )?;
+        if let Some(field) = field {
+            self.counts[field as usize] = self.get(field).plus(count);
+        }
+        Ok(())
+    }
+
+    /// One of Bedrock's `{"ttl", "inputTokens"}`.
+    fn cache_detail(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        let (mut field, mut count) = (Field::CacheWrite5m, Count::Missing);
+        let mut named = |ttl: &[u8]| {
+            if ttl == b"1h" {
+                field = Field::CacheWrite1h;
             }
-            _ => return cursor.skip(),
         };
-        *field = Count::read(cursor)?;
+        named_count(cursor, b"ttl", b"inputTokens", &mut named, &mut count)?;
+        self.counts[field as usize] = self.get(field).plus(count);
         Ok(())
-    }
-
-    fn part(&mut self, cursor: &mut Cursor<'_>, whole: Text<'_>, part: Text<'_>) -> Result<(), Fault> {
-        let of_input = matches!(whole.raw(), b"prompt_tokens_details" | b"input_tokens_details");
-        let field = match part.raw() {
-            b"cached_tokens" if of_input => &mut self.cache_read,
-            b"cache_write_tokens" if of_input => &mut self.cache_write,
-            b"audio_tokens" if of_input => &mut self.audio_in,
-            b"image_tokens" if of_input => &mut self.image_in,
-            b"audio_tokens" => &mut self.audio_out,
-            b"reasoning_tokens" | b"thinking_tokens" => &mut self.reasoning,
-            b"ephemeral_5m_input_tokens" => &mut self.cache_write_5m,
-            b"ephemeral_1h_input_tokens" => &mut self.cache_write_1h,
-            b"web_search_requests" => &mut self.searches,
-            _ => return cursor.skip(),
-        };
-        *field = Count::read(cursor)?;
-        Ok(())
-    }
-
-    fn add(&mut self, other: &Self) {
-        *self = self.each(other, Count::plus);
     }
 
     fn each(&self, other: &Self, with: impl Fn(Count, Count) -> Count) -> Self {
         Self {
-            input: with(self.input, other.input),
-            output: with(self.output, other.output),
-            total: with(self.total, other.total),
-            cache_read: with(self.cache_read, other.cache_read),
-            cache_write: with(self.cache_write, other.cache_write),
-            cache_write_5m: with(self.cache_write_5m, other.cache_write_5m),
-            cache_write_1h: with(self.cache_write_1h, other.cache_write_1h),
-            audio_in: with(self.audio_in, other.audio_in),
-            image_in: with(self.image_in, other.image_in),
-            reasoning: with(self.reasoning, other.reasoning),
-            audio_out: with(self.audio_out, other.audio_out),
-            searches: with(self.searches, other.searches),
-        }
-    }
-
-    fn openai(&self, fallback: Fallback) -> Usage {
-        let mut sound = !self.has_invalid();
-        let (input, output) = self.wholes(fallback, &mut sound);
-        let mut rest = Whole { left: input, sound };
-        let mut usage = Usage::exact();
-        usage.cache_read = rest.take(self.cache_read);
-        usage.cache_write_5m = rest.take(self.cache_write);
-        usage.audio_in = rest.take(self.audio_in);
-        usage.image_in = rest.take(self.image_in);
-        usage.input = Tokens::saturating(rest.left);
-        let mut rest = Whole { left: output, sound: rest.sound };
-        usage.reasoning = rest.take(self.reasoning);
-        usage.audio_out = rest.take(self.audio_out);
-        usage.output = Tokens::saturating(rest.left);
-        usage.searches = self.searches.valid().unwrap_or(0);
-        usage.quality = quality(rest.sound);
-        usage
-    }
-
-    /// Prompt and completion, each with everything that belongs to it.
-    fn wholes(&self, fallback: Fallback, sound: &mut bool) -> (u64, u64) {
-        let total = self.total.valid();
-        let (input, output) = match (self.input.valid(), self.output.valid()) {
-            (Some(input), Some(output)) => (input, output),
-            (input, output) => {
-                *sound = false;
-                let remains = |known| total.and_then(|total| total.checked_sub(known));
-                let input = input.or_else(|| remains(output?)).unwrap_or(fallback.input);
-                (input, output.or_else(|| remains(input)).unwrap_or(fallback.output))
-            }
-        };
-        let Some(total) = total else {
-            return (input, output);
-        };
-        let outside = self.reasoning.valid().unwrap_or(0);
-        if total == input + output + outside {
-            return (input, output + outside);
-        }
-        *sound &= total == input + output;
-        (input, output.max(total.saturating_sub(input)))
-    }
-
-    fn anthropic(&self, fallback: Fallback) -> Usage {
-        let known = |count: Count| count.valid().is_some();
-        let mut sound = !self.has_invalid() && known(self.input) && known(self.output);
-        let mut usage = Usage::exact();
-        usage.input = Tokens::saturating(self.input.valid().unwrap_or(fallback.input));
-        usage.cache_read = Tokens::saturating(self.cache_read.valid().unwrap_or(0));
-        let (short, long) = self.cache_writes(&mut sound);
-        usage.cache_write_5m = Tokens::saturating(short);
-        usage.cache_write_1h = Tokens::saturating(long);
-        let output = self.output.valid().unwrap_or(fallback.output);
-        let mut rest = Whole { left: output, sound };
-        usage.reasoning = rest.take(self.reasoning);
-        usage.output = Tokens::saturating(rest.left);
-        usage.searches = self.searches.valid().unwrap_or(0);
-        usage.quality = quality(rest.sound);
-        usage
-    }
-
-    /// The cache writes that live five minutes and one hour. A total without a split is all of the first kind.
-    fn cache_writes(&self, sound: &mut bool) -> (u64, u64) {
-        let short = self.cache_write_5m.valid().unwrap_or(0);
-        let long = self.cache_write_1h.valid().unwrap_or(0);
-        let Some(total) = self.cache_write.valid() else {
-            return (short, long);
-        };
-        *sound &= short + long == total || short + long == 0;
-        match total.checked_sub(long) {
-            Some(rest) => (rest, long),
-            None => (total, 0),
-        }
-    }
-
-    fn has_invalid(&self) -> bool {
-        [
-            self.input,
-            self.output,
-            self.total,
-            self.cache_read,
-            self.cache_write,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.audio_in,
-            self.image_in,
-            self.reasoning,
-            self.audio_out,
-            self.searches,
-        ]
-        .contains(&Count::Invalid)
-    }
-}
-
-/// What is left of a whole while its parts are taken out.
-struct Whole {
-    left: u64,
-    sound: bool,
-}
-
-impl Whole {
-    fn take(&mut self, part: Count) -> Tokens {
-        let part = part.valid().unwrap_or(0);
-        match self.left.checked_sub(part) {
-            Some(left) => {
-                self.left = left;
-                Tokens::saturating(part)
-            }
-            None => {
-                self.sound = false;
-                Tokens::ZERO
-            }
+            counts: std::array::from_fn(|field| with(self.counts[field], other.counts[field])),
+            ticks: other.ticks.or(self.ticks),
+            shape: self.shape.max(other.shape),
         }
     }
 }
 
-const fn quality(sound: bool) -> Quality {
-    if sound { Quality::Exact } else { Quality::Estimated }
+/// Reads an object with a name and a number.
+fn named_count(
+    cursor: &mut Cursor<'_>,
+    name_key: &[u8],
+    count_key: &[u8],
+    mut named: impl FnMut(&[u8]),
+    count: &mut Count,
+) -> Result<(), Fault> {
+    if cursor.peek()? != b'{' {
+        return cursor.skip();
+    }
+    cursor.object(|cursor, key| {
+        if key.raw() == name_key && cursor.peek()? == b'"' {
+            named(cursor.string()?.raw());
+        } else if key.raw() == count_key {
+            *count = Count::read(cursor)?;
+        } else {
+            cursor.skip()?;
+        }
+        Ok(())
+    })
 }

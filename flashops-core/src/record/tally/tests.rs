@@ -549,3 +549,19 @@ fn a_window_longer_than_a_day_is_cut_to_a_day_and_the_report_says_so() {
     let report = tally.report(Some(Duration::MAX), at(48 * 3_600 * SECOND), |_| true);
     assert_eq!((report.window, report.totals.requests, report.rows.len()), (Some(Tally::MAX_WINDOW), 0, 0));
 }
+
+#[test]
+fn a_call_whose_provider_contradicts_itself_is_counted() {
+    let (tally, now) = (Tally::new(), at(1));
+    for inconsistent in [true, false, true] {
+        let call = call(Caller::new("ann", "acme"), "m", "/r", now);
+        let usage = &Usage { quality: Quality::Estimated, inconsistent, ..Usage::exact() };
+        let (ending, ended) = (Ending::Complete, now);
+        let (estimate, held_output, call) = (Estimate::default(), Tokens::ZERO, &call);
+        let (cost, price, outcome) = (None, None, None);
+        let settled = SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended };
+        tally.record(&Event::Settled(&settled));
+    }
+    let totals = tally.report(None, now, |_| true).totals;
+    assert_eq!((totals.inconsistent_requests, totals.estimated_requests), (2, 3));
+}

@@ -16,6 +16,9 @@ pub struct Totals {
     pub completion_tokens: u64,
     /// Those of them whose usage is not the provider's own exact number.
     pub estimated_requests: u64,
+    /// Those of them whose provider reported numbers that contradict each other
+    /// ([`Usage::inconsistent`](crate::usage::Usage::inconsistent)). They are in `estimated_requests` too.
+    pub inconsistent_requests: u64,
     /// Those of them for which no price applied, so that [`Totals::cost`] does not have them.
     pub unpriced_requests: u64,
     /// Those of them that ended as [`Ending::Rejected`].
@@ -40,6 +43,7 @@ impl Totals {
         prompt_tokens: 0,
         completion_tokens: 0,
         estimated_requests: 0,
+        inconsistent_requests: 0,
         unpriced_requests: 0,
         rejected: 0,
         failed: 0,
@@ -56,6 +60,7 @@ impl Totals {
             prompt_tokens: settled.usage.total_input().get(),
             completion_tokens: settled.usage.total_output().get(),
             estimated_requests: u64::from(settled.usage.quality != Quality::Exact),
+            inconsistent_requests: u64::from(settled.usage.inconsistent),
             unpriced_requests: u64::from(settled.cost.is_none()),
             rejected: ended(Ending::Rejected),
             failed: ended(Ending::Failed),
@@ -101,6 +106,7 @@ impl Totals {
         self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
         self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
         self.estimated_requests = self.estimated_requests.saturating_add(other.estimated_requests);
+        self.inconsistent_requests = self.inconsistent_requests.saturating_add(other.inconsistent_requests);
         self.unpriced_requests = self.unpriced_requests.saturating_add(other.unpriced_requests);
         self.rejected = self.rejected.saturating_add(other.rejected);
         self.failed = self.failed.saturating_add(other.failed);
