@@ -37,8 +37,8 @@ pub(super) struct Open<S: Store> {
     pub(super) standings: Standings,
     state: State,
     progress: Usage,
-    /// The output that is held for, by this call or by those in flight with it; where streams go on whatever the answer,
-    /// if every top-up was granted.
+    /// The output that is held for, by this call or by those in flight with it; where streams go on whatever the
+    /// answer, if every top-up was granted.
     covered: Tokens,
     /// The top-up that the store has not answered yet, with the output that is held for if it grants it.
     asked: Option<(S::Extend, Tokens)>,

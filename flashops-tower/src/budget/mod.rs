@@ -57,8 +57,8 @@
 //! # What is changed
 //!
 //! In the request: the output cap, where the route lowers it or none was declared, and `stream_options.include_usage`,
-//! with the length that follows. In the response: the one event of a stream that carries the usage which only the layer
-//! asked for, the end of a stream that it ends itself, and headers. Nothing else.
+//! with the length that follows. In the response: the one event of a stream that carries the usage which only the
+//! layer asked for, the end of a stream that it ends itself, and headers. Nothing else.
 //!
 //! Edge cases: a body that is not JSON, too long, or without a model is refused. A path counts as the route that it
 //! spells, with an encoded letter or a second slash too. A response is complete when its body has ended, or has its

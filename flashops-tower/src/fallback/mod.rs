@@ -57,8 +57,9 @@
 //! again. The failed answer is read to its end first, at most 64 KiB of it, so that it is settled as a whole one. A
 //! stream that has begun is the client's, however it ends.
 //!
-//! What this module does not do: change a model that is named in the path (Gemini, Bedrock), try the same model twice, wait between attempts, or translate between the formats of
-//! providers: all models of a chain are called in the format of the route.
+//! What this module does not do: change a model that is named in the path (Gemini, Bedrock), try the same model twice,
+//! wait between attempts, or translate between the formats of providers: all models of a chain are called in the format
+//! of the route.
 
 mod future;
 mod layer;
