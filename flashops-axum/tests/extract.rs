@@ -116,7 +116,7 @@ fn said(status: u16, body: &str) -> (u16, String) {
 async fn a_handler_gets_the_caller_that_a_layer_identified() {
     let limiter = RateLimiter::new(Policy::new(vec![]).unwrap(), ManualClock::new());
     let keys = ApiKeys::new(|key: &str| (key == "sk-ann").then(|| Caller::new("ann", "acme")));
-    let app = app(budget()).layer(RateLimitLayer::new(limiter, keys));
+    let app = app(budget()).layer(RateLimitLayer::new(limiter, keys).with_caller_extension());
     let mut with_key = request("/whoami");
     with_key.headers_mut().insert("x-api-key", "sk-ann".parse().unwrap());
     assert_eq!(text(&app, with_key).await, said(200, "ann"));
@@ -138,7 +138,7 @@ async fn without_a_layer_there_is_no_caller_and_that_is_a_fault_of_the_service()
 async fn the_address_that_axum_knows_is_that_of_an_anonymous_caller() {
     let limiter = RateLimiter::new(Policy::new(vec![]).unwrap(), ManualClock::new());
     let keys = ApiKeys::new(|_: &str| None);
-    let app = app(budget()).layer(RateLimitLayer::new(limiter, keys)).layer(from_fn(peer_addr));
+    let app = app(budget()).layer(RateLimitLayer::new(limiter, keys).with_caller_extension()).layer(from_fn(peer_addr));
     let mut request = request("/whoami");
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>("192.0.2.7:1".parse().unwrap()));
     assert_eq!(text(&app, request).await, said(200, "192.0.2.7"));
@@ -181,7 +181,7 @@ async fn a_rate_limit_around_a_handler_that_refuses_gives_its_count_back() {
     let rpm = Limit::new("rpm", Scope::User, Resource::Requests, 1, minute).unwrap();
     let limiter = RateLimiter::new(Policy::new(vec![rpm]).unwrap(), ManualClock::new());
     let extension = |parts: &Parts| parts.extensions.get::<Caller>().cloned().ok_or(IdentifyError::Missing);
-    let app = app(budget()).layer(RateLimitLayer::new(limiter, extension));
+    let app = app(budget()).layer(RateLimitLayer::new(limiter, extension).with_caller_extension());
     for (output, status) in [(901, 413), (901, 413), (10, 200), (10, 429)] {
         assert_eq!(text(&app, ask_for("/jobs", output)).await.0, status);
     }

@@ -19,9 +19,10 @@
 //! }
 //! ```
 //!
-//! [`CurrentCaller`] is the caller that a layer of `flashops-tower` identified, or that the application put into the
-//! request's extensions. [`CallerBudget`] is that caller with the budget from the router's state: for looking at what
-//! is left, and for reserving and settling by hand what no layer can see.
+//! [`CurrentCaller`] is the caller that a layer of `flashops-tower` identified (a rate limit where it was told so, by
+//! `with_caller_extension`), or that the application put into the request's extensions. [`CallerBudget`] is that caller
+//! with the budget from the router's state: for looking at what is left, and for reserving and settling by hand what no
+//! layer can see.
 //!
 //! Edge cases: a route without such a layer has no caller; the extractors then answer 500 and say so, for it is a
 //! mistake of the service and not of the client.

@@ -110,6 +110,7 @@ fn stack<C: Clock>(
     let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
     let rate_limit = RateLimitLayer::new(limiter, identify.clone())
         .with_model_routes(routes.clone())
+        .with_caller_extension()
         .with_exempt(exempt)
         .with_headers(headers.clone())
         .with_reject(reject.clone());
