@@ -30,6 +30,7 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(request) = Inspected::read(format, Bytes::copy_from_slice(body)) {
         let wanted = Rewrite {
+            model: None,
             output_cap: request.output_cap().or(Some(flashops_core::units::Tokens::saturating(7))),
             include_usage: true,
         };
