@@ -7,8 +7,7 @@ use std::borrow::Cow;
 /// A client that spells a route differently would otherwise leave the route's limits, where the service behind is
 /// such a server.
 pub(crate) fn plain(path: &str) -> Cow<'_, str> {
-    let is_plain = !path.contains('%') && !path.contains("//") && !path.contains("/.") && !path.ends_with('/');
-    if is_plain || path == "/" {
+    if is_plain(path) {
         return Cow::Borrowed(path);
     }
     let decoded = decoded(path);
@@ -23,6 +22,17 @@ pub(crate) fn plain(path: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(format!("/{}", segments.join("/")))
+}
+
+/// Whether a path is spelled as [`plain`] spells it. Nearly all are, so it is one pass over the bytes.
+#[inline]
+fn is_plain(path: &str) -> bool {
+    let (mut segment_begins, mut plain) = (false, true);
+    for &byte in path.as_bytes() {
+        plain &= byte != b'%' && !(segment_begins && matches!(byte, b'/' | b'.'));
+        segment_begins = byte == b'/';
+    }
+    plain && (!segment_begins || path == "/")
 }
 
 /// The path with its ASCII letters, digits and signs decoded, once; other bytes stay encoded.

@@ -134,7 +134,14 @@ async fn the_rest_of_the_head_goes_out_as_it_came() {
     assert_eq!(seen.head.uri, "http://provider/v1/chat/completions?api-version=1");
     assert_eq!(seen.head.headers, headers);
     assert_eq!(seen.head.extensions.get::<u8>(), Some(&7));
-    assert_eq!(seen.head.extensions.get::<Caller>().unwrap().user(), "ann");
+    assert!(seen.head.extensions.get::<Caller>().is_none(), "the caller is nobody else's business unless asked for");
+}
+
+#[tokio::test]
+async fn the_caller_is_handed_on_where_that_is_asked_for() {
+    let fixture = Fixture::new(1);
+    let (_, visitors) = visit_layered(fixture.layer().with_caller_extension(), ask(CHAT, full(with_model("")))).await;
+    assert_eq!(visitors.only().head.extensions.get::<Caller>().unwrap().user(), "ann");
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@
 //! }
 //! ```
 //!
-//! [`CurrentCaller`] is the caller that a layer of `flashops-tower` identified (a rate limit where it was told so, by
-//! `with_caller_extension`), or that the application put into the request's extensions. [`CallerBudget`] is that caller
+//! [`CurrentCaller`] is the caller that a layer of `flashops-tower` identified, where it was told so by
+//! `with_caller_extension`, or that the application put into the request's extensions. [`CallerBudget`] is that caller
 //! with the budget from the router's state: for looking at what is left, and for reserving and settling by hand what no
 //! layer can see.
 //!

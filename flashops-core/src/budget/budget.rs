@@ -10,7 +10,7 @@ use super::reservation::Reservation;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::estimate::{Estimate, Expected, Learner, Subject};
-use crate::key::{Key, Scope, Scopes};
+use crate::key::{Key, Scope, ScopeSet, Scopes};
 use crate::limit::{Denied, Limit, LimitSet, Mode, Policy, Resource, UnknownModel};
 use crate::price::{Model, PriceBook, Prices};
 use crate::record::{CallInfo, Event, Recorder};
@@ -33,7 +33,9 @@ struct Shared<S> {
     recorder: Box<dyn Recorder>,
     /// The limits on cost that refuse.
     cost_limits: LimitSet,
-    /// The limits that do not.
+    /// The scopes that have limits.
+    limited: ScopeSet,
+    /// The limits that do not refuse.
     lenient: LimitSet,
     /// What calls used, if that shall be known.
     learner: Option<Learner>,
@@ -148,7 +150,9 @@ impl<S: Store> Budget<S> {
         let cost_limits = store.policy().select(refuses);
         let switches = store.policy().switches();
         let learner = Learner::new(switches.input_estimate, switches.output_estimate);
-        Self { shared: Arc::new(Shared { store, prices, recorder: Box::new(recorder), cost_limits, lenient, learner }) }
+        let limited = store.policy().limits().iter().map(Limit::scope).collect();
+        let recorder = Box::new(recorder);
+        Self { shared: Arc::new(Shared { store, prices, recorder, cost_limits, limited, lenient, learner }) }
     }
 
     /// The limits and switches.
@@ -205,21 +209,33 @@ impl<S: Store> Budget<S> {
             let call = Open::new(self, info, Expected::bound(estimate), price);
             return Begin { reserve: None, call: Some(call) };
         };
-        let expected = self.expected(&scopes(&info, known), known.is_some(), limits, estimate);
+        let expected = match &self.shared.learner {
+            Some(learner) => {
+                let scopes = scopes(&info, known, ScopeSet::ALL);
+                self.expected(learner, &scopes, known.is_some(), limits, estimate)
+            }
+            None => Expected::bound(estimate),
+        };
         let call = Open::new(self, info, expected, price);
         let (input, output) = (call.estimate.input, call.held);
         let hold = Amounts { requests: call.requests(), input, output, cost: call.most(input, output) };
         let checkpoint = Amounts { output: Tokens::ZERO, cost: call.most(input, Tokens::ZERO), ..hold };
         let lifetime = self.policy().switches().max_lifetime;
-        let scopes = scopes(&call.info, known);
+        let scopes = scopes(&call.info, known, self.shared.limited);
         let reserve = store.reserve(&Reserve { id, scopes: &scopes, limits, hold, checkpoint, lifetime, report: true });
         drop(scopes);
         Begin { reserve: Some(reserve), call: Some(call) }
     }
 
-    /// What a call is expected to use, if that is learned; else its bound.
-    fn expected(&self, scopes: &Scopes<'_>, known: bool, limits: LimitSet, bound: Estimate) -> Expected {
-        let Some(learner) = &self.shared.learner else { return Expected::bound(bound) };
+    /// What a call is expected to use.
+    fn expected(
+        &self,
+        learner: &Learner,
+        scopes: &Scopes<'_>,
+        known: bool,
+        limits: LimitSet,
+        bound: Estimate,
+    ) -> Expected {
         let spends =
             |limit: &Limit| matches!(limit.resource(), Resource::Tokens | Resource::OutputTokens | Resource::Cost);
         let limits = self.policy().indexed().filter(|(index, limit)| limits.contains(*index) && spends(limit));
@@ -250,11 +266,21 @@ impl<S: Store> Budget<S> {
     }
 }
 
-fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>) -> Scopes<'a> {
-    let model = known.map_or(&*info.model, Model::name);
-    let provider = known.map_or(UNKNOWN_PROVIDER, Model::provider);
-    let scopes = info.caller.scopes().with(Key::global()).with(Key::new(Scope::Route, &info.route));
-    scopes.with(Key::new(Scope::Model, model)).with(Key::new(Scope::Provider, provider))
+/// Whom a call is made for, and of the route, the model and its provider those that are `wanted`: to hash a name that no
+/// limit counts for would be wasted.
+fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>, wanted: ScopeSet) -> Scopes<'a> {
+    let mut scopes = Scopes::new();
+    info.caller.add_scopes(ScopeSet::ALL, &mut scopes);
+    let mut add = |scope, text| {
+        if wanted.contains(scope) {
+            scopes.push(Key::new(scope, text));
+        }
+    };
+    add(Scope::Route, &*info.route);
+    add(Scope::Model, known.map_or(&*info.model, Model::name));
+    add(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
+    scopes.push(Key::global());
+    scopes
 }
 
 fn refused_to_begin(refused: Refused) -> BeginError {

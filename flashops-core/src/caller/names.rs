@@ -3,12 +3,42 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use arrayvec::ArrayString;
+
 use crate::key::{KeyTexts, Scope};
+
+/// A text that needs no memory of its own unless it is long: a caller can be made for each request.
+#[derive(Clone, Debug)]
+enum Text {
+    Short(ArrayString<{ Self::MOST_SHORT }>),
+    Long(Box<str>),
+}
+
+impl Text {
+    /// Room for a UUID and an organisation beside it.
+    const MOST_SHORT: usize = 60;
+
+    fn concat(parts: [&str; 4]) -> Self {
+        let mut short = ArrayString::new();
+        if parts.iter().all(|part| short.try_push_str(part).is_ok()) {
+            Self::Short(short)
+        } else {
+            Self::Long(parts.concat().into())
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Short(text) => text,
+            Self::Long(text) => text,
+        }
+    }
+}
 
 /// What a caller is called, in one text: the key of the user.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    key: Box<str>,
+    key: Text,
     /// Where the user's name begins, which ends the text.
     user: usize,
     org: Range<usize>,
@@ -17,30 +47,41 @@ pub(super) struct Identity {
 impl Identity {
     /// A user of an organisation, whose length tells where it ends, whatever is in it. No address looks like this.
     pub(super) fn new(user: &str, org: &str) -> Self {
-        let key = format!("{}/{org}/{user}", org.len());
-        let user = key.len() - user.len();
-        Self { key: key.into(), user, org: user - 1 - org.len()..user - 1 }
+        let (mut digits, slash) = (ArrayString::new(), "/");
+        write_decimal(&mut digits, org.len());
+        digits.push_str(slash);
+        let start = digits.len();
+        let key = Text::concat([&digits, org, slash, user]);
+        Self { key, user: start + org.len() + slash.len(), org: start..start + org.len() }
     }
 
     /// Somebody who is called the same as user and as organisation.
     pub(super) fn stranger(name: &str) -> Self {
-        Self { key: name.into(), user: 0, org: 0..name.len() }
+        Self { key: Text::concat([name, "", "", ""]), user: 0, org: 0..name.len() }
     }
 
     pub(super) fn user(&self) -> &str {
-        &self.key[self.user..]
+        &self.key.as_str()[self.user..]
     }
 
     pub(super) fn org(&self) -> &str {
-        &self.key[self.org.clone()]
+        &self.key.as_str()[self.org.clone()]
     }
 
     pub(super) fn key_text(&self, scope: Scope) -> &str {
         match scope {
             Scope::Org => self.org(),
-            _ => &self.key,
+            _ => self.key.as_str(),
         }
     }
+}
+
+/// Without the machinery of formatting, which costs more than the rest of making a caller.
+fn write_decimal(digits: &mut ArrayString<24>, number: usize) {
+    if number >= 10 {
+        write_decimal(digits, number / 10);
+    }
+    digits.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// The names of one caller, shared by its clones.

@@ -54,7 +54,7 @@ impl Price {
     /// A provider may serve a request at the standard tariff although another was asked for, so it is never less than
     /// that of the standard tariff.
     pub fn most(&self, input: Tokens, output: Tokens, asked: ServiceTier) -> Cost {
-        let tariffs = [&self.standard, self.tariff(asked)].into_iter();
+        let tariffs = [Some(&self.standard), self.own_tariff(asked)].into_iter().flatten();
         let sums = tariffs.flat_map(|tariff| tariff.up_to(input)).map(|rates| {
             let (dearest_in, dearest_out) = (dearest(rates, true), dearest(rates, false));
             exact(input, dearest_in).saturating_add(exact(output, dearest_out))
@@ -100,7 +100,12 @@ impl Price {
     }
 
     fn tariff(&self, tier: ServiceTier) -> &Tariff {
-        self.special.iter().find(|(of, _)| *of == tier).map_or(&self.standard, |(_, tariff)| tariff)
+        self.own_tariff(tier).unwrap_or(&self.standard)
+    }
+
+    /// The tariff that is not the standard one.
+    fn own_tariff(&self, tier: ServiceTier) -> Option<&Tariff> {
+        self.special.iter().find(|(of, _)| *of == tier).map(|(_, tariff)| tariff)
     }
 
     /// A sum that saturated is above 2¹²⁷ and therefore, in any unit, above the largest cost.

@@ -302,9 +302,9 @@ impl std::error::Error for StoreError {}
 /// settlement can be sent from a destructor.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The answer to [`Store::admit`].
-    type Admit: Future<Output = Result<Result<Admitted, Denied>, StoreError>> + Send;
+    type Admit: Future<Output = Result<Result<Admitted, Denied>, StoreError>> + Send + Unpin;
     /// The answer to [`Store::reserve`].
-    type Reserve: Future<Output = Result<Result<Reserved, Refused>, StoreError>> + Send;
+    type Reserve: Future<Output = Result<Result<Reserved, Refused>, StoreError>> + Send + Unpin;
     /// The answer to [`Store::extend`].
     type Extend: Future<Output = Result<Extended, StoreError>> + Send + Unpin;
     /// The answer to [`Store::settle`].

@@ -35,7 +35,7 @@ pin_project! {
         Own { data: Option<Bytes> },
         Passed { #[pin] body: B },
         // The error of the inner body waits until the bytes before it have passed.
-        Metered { #[pin] body: B, metering: Metering<T>, error: Option<B::Error> },
+        Metered { #[pin] body: B, metering: Box<Metering<T>>, error: Option<B::Error> },
     }
 }
 
@@ -48,7 +48,7 @@ impl<B: Body, T: Store> ResponseBody<B, T> {
         Self { kind: Kind::Passed { body } }
     }
 
-    pub(super) const fn metered(body: B, metering: Metering<T>) -> Self {
+    pub(super) const fn metered(body: B, metering: Box<Metering<T>>) -> Self {
         Self { kind: Kind::Metered { body, metering, error: None } }
     }
 }

@@ -59,8 +59,8 @@ pin_project! {
     {
         // The request body comes in.
         Collecting { #[pin] collect: Collect<B>, head: Option<(Parts, Caller)> },
-        // Step 2: the store holds the estimate, or not.
-        Reserving { #[pin] begin: Begin<T>, request: Option<Request<RequestBody<B>>>, planned: Option<Planned> },
+        // Step 2: the store holds the estimate, or not, and needs time for it.
+        Reserving { waiting: Option<Box<Waiting<T, B>>> },
         // Step 3: the inner service has the request; dropping the call settles it.
         Calling { #[pin] call: F, guard: Option<Call<T>>, planned: Planned },
         // The route calls no model.
@@ -79,6 +79,13 @@ struct Metered<S, T: Store, I, K> {
     format: WireFormat,
     /// Where this attempt is the one that the request is counted with.
     counts: Option<Attempt>,
+}
+
+/// A request that waits for the store.
+struct Waiting<T: Store, B> {
+    begin: Begin<T>,
+    request: Request<RequestBody<B>>,
+    planned: Planned,
 }
 
 /// What was planned for the request, and is needed later.
@@ -139,11 +146,12 @@ where
                 StateProj::Collecting { collect, head } => {
                     let collected = ready!(collect.poll(cx));
                     let (parts, caller) = head.take().expect(POLLED_AGAIN);
-                    metered.reserve(parts, caller, collected)
+                    metered.reserve(parts, caller, collected, cx)
                 }
-                StateProj::Reserving { begin, request, planned } => {
-                    let begun = ready!(begin.poll(cx));
-                    let (request, planned) = (request.take().expect(POLLED_AGAIN), planned.take().expect(POLLED_AGAIN));
+                StateProj::Reserving { waiting } => {
+                    let begin = &mut waiting.as_mut().expect(POLLED_AGAIN).begin;
+                    let begun = ready!(Pin::new(begin).poll(cx));
+                    let Waiting { request, planned, .. } = *waiting.take().expect(POLLED_AGAIN);
                     metered.call(request, begun, planned)
                 }
                 StateProj::Refused { response } => {
@@ -169,14 +177,19 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         &self.shared.options.routes[self.route]
     }
 
-    /// Steps 1 and 2: estimates the request and asks for its reservation.
-    fn reserve<B, F>(
+    /// Steps 1 and 2: estimates the request and asks for its reservation. Where the store answers at once, as the one
+    /// in memory does, step 3 follows here.
+    fn reserve<B>(
         &mut self,
         mut parts: Parts,
         caller: Caller,
         collected: Result<Collected, Uncollected>,
-    ) -> State<T, B, F> {
-        let Options { inspect_bytes, stored, .. } = &*self.shared.options;
+        cx: &mut Context<'_>,
+    ) -> State<T, B, S::Future>
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        let Options { inspect_bytes, stored, extends, .. } = &*self.shared.options;
         let (data, trailers) = match collected {
             Ok(Collected { data, trailers }) => (data, trailers),
             Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
@@ -187,8 +200,11 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
+        if *extends {
+            parts.extensions.insert(caller.clone());
+        }
         let call = CallRequest {
-            caller: caller.clone(),
+            caller,
             route: Arc::clone(self.route().label()),
             model: Arc::clone(&plan.model),
             estimate: plan.estimate,
@@ -196,16 +212,15 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         };
         let attempt = parts.extensions.get::<Attempt>();
         let again = attempt.is_some_and(Attempt::is_counted);
-        let begin = budget.begin_attempt(call, again);
+        let mut begin = budget.begin_attempt(call, again);
         self.counts = attempt.filter(|_| !again).cloned();
         set_length(&mut parts.headers, plan.body.len(), trailers.is_some());
-        parts.extensions.insert(caller);
         let request = Request::from_parts(parts, RequestBody::read(plan.body, trailers));
         let Plan { model, estimate, cap_written, hides_usage, .. } = plan;
-        State::Reserving {
-            begin,
-            request: Some(request),
-            planned: Some(Planned { model, estimate, cap_written, hides_usage }),
+        let planned = Planned { model, estimate, cap_written, hides_usage };
+        match Pin::new(&mut begin).poll(cx) {
+            Poll::Ready(begun) => self.call(request, begun, planned),
+            Poll::Pending => State::Reserving { waiting: Some(Box::new(Waiting { begin, request, planned })) },
         }
     }
 
@@ -304,9 +319,9 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let ending = if response.status().is_success() { Ending::Complete } else { Ending::Rejected };
         let format = self.format;
         response.map(|body| {
-            let metering = Metering::new(guard, format, kind, hides, ending);
-            let metering = metering.with_cut(cut);
-            let mut metering = metering.with_length(length.or_else(|| body.size_hint().exact()));
+            let mut metering = Metering::new(guard, format, kind, hides, ending);
+            metering.set_cut(cut);
+            metering.set_length(length.or_else(|| body.size_hint().exact()));
             if body.is_end_stream() {
                 metering.end(true);
             }

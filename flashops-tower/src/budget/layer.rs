@@ -35,6 +35,8 @@ pub(super) struct Options {
     pub(super) headers: Headers,
     pub(super) stored: StoredContent,
     pub(super) inspect_bytes: usize,
+    /// The request's extensions get the caller.
+    pub(super) extends: bool,
 }
 
 impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
@@ -46,6 +48,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
             headers: Headers::new(budget.policy(), [Family::Ietf]),
             stored: StoredContent::default(),
             inspect_bytes: DEFAULT_LIMIT,
+            extends: false,
         };
         let (identify, sent, options) = (Arc::new(identify), Arc::new(AlwaysSent), Arc::new(options));
         Self { shared: Shared { budget, identify, sent, options } }
@@ -86,6 +89,14 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     #[must_use]
     pub fn with_inspect_bytes(mut self, most: usize) -> Self {
         self.options().inspect_bytes = most;
+        self
+    }
+
+    /// Puts the [`Caller`](flashops_core::caller::Caller) of each call into the request's extensions, for whoever is
+    /// further inside.
+    #[must_use]
+    pub fn with_caller_extension(mut self) -> Self {
+        self.options().extends = true;
         self
     }
 

@@ -39,28 +39,27 @@ struct Waiting {
 }
 
 impl<T: Store> Metering<T> {
+    /// In a box: a body goes through many hands before it is read.
     pub(super) fn new(
         call: Call<T>,
         format: WireFormat,
         kind: Option<(BodyKind, ContentCoding)>,
         hides: bool,
         ending: Ending,
-    ) -> Self {
+    ) -> Box<Self> {
         let meter = kind.map(|(kind, coding)| EncodedMeter::new(format, kind, coding));
         let (hide, next) = (hides.then(HideUsage::new), Waiting::default());
-        Self { call: Some(call), meter, hide, cut: None, ending, seen: 0, length: None, ended: false, next }
+        Box::new(Self { call: Some(call), meter, hide, cut: None, ending, seen: 0, length: None, ended: false, next })
     }
 
-    /// The same, for a stream that is ended when it goes beyond its hold and finds no room.
-    pub(super) fn with_cut(mut self, cut: Option<CutStream>) -> Self {
+    /// Ends the stream when it goes beyond its hold and finds no room.
+    pub(super) fn set_cut(&mut self, cut: Option<CutStream>) {
         self.cut = cut;
-        self
     }
 
-    /// The same, for a body that is complete with so many bytes.
-    pub(super) const fn with_length(mut self, length: Option<u64>) -> Self {
+    /// The body is complete with so many bytes.
+    pub(super) const fn set_length(&mut self, length: Option<u64>) {
         self.length = length;
-        self
     }
 
     /// Whether the body may come out with another length than it went in.

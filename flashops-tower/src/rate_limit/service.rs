@@ -59,7 +59,6 @@ impl<S, T, I, B, R> Service<Request<B>> for RateLimit<S, T, I>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     T: Store,
-    T::Admit: Unpin,
     I: Identify,
     R: Body<Data = Bytes>,
 {

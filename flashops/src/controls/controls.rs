@@ -116,6 +116,7 @@ fn stack<C: Clock>(
         .with_reject(reject.clone());
     let token_budget = TokenBudgetLayer::new(budget.clone(), identify)
         .with_routes(routes.clone())
+        .with_caller_extension()
         .with_headers(headers)
         .with_reject(reject)
         .with_stored_content(options.stored_content)
