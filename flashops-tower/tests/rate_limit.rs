@@ -234,10 +234,22 @@ impl Recorder for Notes {
             Event::Exceeded { call, limit, policy } => {
                 format!("{} exceeded at {}", policy.limit(*limit).name(), call.route)
             }
+            Event::Denied { call, denied, policy } => {
+                format!("{} refused {} on {}", policy.limit(denied.limit).name(), call.caller.user(), call.route)
+            }
             _ => return,
         };
         self.0.lock().unwrap().push(note);
     }
+}
+
+#[tokio::test]
+async fn each_refusal_is_told_once_and_never_by_a_path_that_the_client_chose() {
+    let notes = Notes::default();
+    let limiter = limiter(vec![limit("rpm", Scope::User, 1)]).0.with_recorder(Arc::new(notes.clone()));
+    let service = hello(RateLimitLayer::new(limiter, ann()));
+    assert_eq!(statuses(&service, &["/a", "/b", "/c"]).await, [200, 429, 429]);
+    assert_eq!(*notes.0.lock().unwrap(), ["rpm refused ann on other"; 2]);
 }
 
 #[tokio::test]
@@ -247,7 +259,7 @@ async fn a_threshold_is_told_once() {
     let limiter = limiter(vec![half]).0.with_recorder(Arc::new(notes.clone()));
     let service = hello(RateLimitLayer::new(limiter, ann()));
     statuses(&service, &["/a", "/b", "/c", "/d", "/e"]).await;
-    assert_eq!(*notes.0.lock().unwrap(), ["rpm at /b: 2"]);
+    assert_eq!(*notes.0.lock().unwrap(), ["rpm at /b: 2", "rpm refused ann on other"]);
 }
 
 #[tokio::test]
@@ -257,5 +269,5 @@ async fn a_limit_that_only_warns_is_told_of_when_it_is_exceeded() {
     let limiter = limiter(vec![limit("hard", Scope::User, 2), soft]).0.with_recorder(Arc::new(notes.clone()));
     let service = hello(RateLimitLayer::new(limiter, ann()));
     assert_eq!(statuses(&service, &["/a", "/b", "/c"]).await, [200, 200, 429]);
-    assert_eq!(*notes.0.lock().unwrap(), ["soft exceeded at /b"]);
+    assert_eq!(*notes.0.lock().unwrap(), ["soft exceeded at /b", "hard refused ann on other"]);
 }

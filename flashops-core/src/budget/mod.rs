@@ -52,5 +52,5 @@ mod reservation;
 
 pub use budget::{Begin, BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 pub use call::Call;
-pub use rate_limiter::RateLimiter;
+pub use rate_limiter::{OTHER_ROUTES, RateLimiter};
 pub use reservation::Reservation;

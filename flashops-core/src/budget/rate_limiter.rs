@@ -18,6 +18,9 @@ pub struct RateLimiter<S> {
     recorder: Option<Arc<dyn Recorder>>,
 }
 
+/// The route of refused requests that call no model, in what a recorder is told.
+pub const OTHER_ROUTES: &str = "other";
+
 impl<S> Clone for RateLimiter<S> {
     fn clone(&self) -> Self {
         Self { store: Arc::clone(&self.store), recorder: self.recorder.clone(), ..*self }
@@ -93,6 +96,15 @@ impl<S: Store> RateLimiter<S> {
         for &crossing in crossings {
             recorder.record(&Event::Threshold { call: &call, crossing, policy });
         }
+    }
+
+    /// Tells the recorder of a request that was refused. Its route is [`OTHER_ROUTES`], whatever its path: paths are the
+    /// client's choice, and a recorder keeps what it is told by route.
+    #[cold]
+    pub fn tell_denied(&self, caller: &Caller, denied: &Denied) {
+        let Some(recorder) = &self.recorder else { return };
+        let (call, policy) = (self.call(caller, OTHER_ROUTES.into()), self.policy());
+        recorder.record(&Event::Denied { call: &call, denied, policy });
     }
 
     fn call(&self, caller: &Caller, route: Arc<str>) -> CallInfo {

@@ -42,7 +42,7 @@ pin_project! {
         T: Store,
     {
         // The store counts the request, or not, and needs time for it.
-        Admitting { #[pin] admit: T::Admit, pending: Option<Pending<S, T, I, B>> },
+        Admitting { pending: Option<Box<Pending<S, T, I, B>>> },
         // The inner service has the request.
         Calling { #[pin] call: F, counted: Counted<T, I> },
         // It is not counted.
@@ -53,7 +53,8 @@ pin_project! {
 }
 
 /// A request that waits for the store, with the instance that was ready.
-struct Pending<S, T, I, B> {
+struct Pending<S, T: Store, I, B> {
+    admit: T::Admit,
     service: S,
     shared: Copied<T, I>,
     request: Request<B>,
@@ -81,7 +82,6 @@ impl<S, T, I, B> ResponseFuture<S, T, I, B>
 where
     S: Service<Request<B>> + Clone,
     T: Store,
-    T::Admit: Unpin,
     I: Identify,
 {
     /// `service` is ready, and is called here unless the store needs time.
@@ -116,8 +116,8 @@ where
                 let not_ready = service.clone();
                 let service = std::mem::replace(service, not_ready);
                 let (shared, request) = (Arc::clone(shared), Request::from_parts(parts, body));
-                let pending = Some(Pending { service, shared, request, caller, limits });
-                Self { state: State::Admitting { admit, pending } }
+                let pending = Some(Box::new(Pending { admit, service, shared, request, caller, limits }));
+                Self { state: State::Admitting { pending } }
             }
         }
     }
@@ -145,9 +145,11 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Admitting { admit, pending } => {
-                    let answer = ready!(admit.poll(cx));
-                    let Pending { mut service, shared, request, caller, limits } = pending.take().expect(POLLED_AGAIN);
+                StateProj::Admitting { pending } => {
+                    let admit = &mut pending.as_mut().expect(POLLED_AGAIN).admit;
+                    let answer = ready!(Pin::new(admit).poll(cx));
+                    let Pending { mut service, shared, request, caller, limits, .. } =
+                        *pending.take().expect(POLLED_AGAIN);
                     let (parts, body) = request.into_parts();
                     decide(&shared, &mut service, parts, body, caller, limits, &answer).state
                 }
@@ -195,7 +197,10 @@ where
             let counted = Counted { notice, shared, caller, path, limits, receipt: *receipt };
             return ResponseFuture { state: State::Calling { call, counted } };
         }
-        Ok(Err(denied)) => Refusal::denied(shared.0.limiter.policy(), *denied),
+        Ok(Err(denied)) => {
+            shared.0.limiter.tell_denied(&caller, denied);
+            Refusal::denied(shared.0.limiter.policy(), *denied)
+        }
         Err(error) => Refusal::Store(error),
     };
     ResponseFuture::refused(shared.0.refuse(&parts, &refusal))
