@@ -125,6 +125,13 @@ impl Desk {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// A call that its service does not answer, and that its client gives up; what is held meanwhile, by limit.
+    pub(crate) fn give_up(&self, request: Request<Full<Bytes>>) -> Vec<u64> {
+        let mut call = Box::pin(self.service.clone().oneshot(with_script(request, Script::DoesNotAnswer)));
+        assert!(call.as_mut().now_or_never().is_none());
+        self.held()
+    }
+
     /// A response of which nothing was read yet.
     pub(crate) fn open(&self, request: Request<Full<Bytes>>) -> Response<AnyBody> {
         self.service.clone().oneshot(request).now_or_never().expect("nothing waits").unwrap()
@@ -166,6 +173,8 @@ impl Desk {
 pub(crate) enum Script {
     /// It answers with this, whole or as a stream of events.
     Says(String),
+    /// It never does.
+    DoesNotAnswer,
     /// It takes every output cap for this number.
     IgnoresTheCap(u64),
 }
@@ -201,6 +210,7 @@ where
     }
     let body = match parts.extensions.remove() {
         Some(Script::Says(text)) => return says(text),
+        Some(Script::DoesNotAnswer) => std::future::pending().await,
         Some(Script::IgnoresTheCap(words)) => with_caps(&body, words),
         None => body,
     };
@@ -252,10 +262,13 @@ pub(crate) fn length(request: &Request<Full<Bytes>>) -> u64 {
 
 /// Reads a body up to its end, up to an error, or as long as more comes at once; or until it has so many words.
 pub(crate) fn read(body: &mut AnyBody, words: usize) -> String {
-    let mut text = String::new();
-    while words_of(&text) < words {
+    let (mut text, mut seen) = (String::new(), 0);
+    while seen < words {
         let Some(Some(Ok(frame))) = body.frame().now_or_never() else { break };
-        text.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
+        let data = frame.into_data().unwrap_or_default();
+        let more = std::str::from_utf8(&data).unwrap();
+        seen += words_of(more);
+        text.push_str(more);
     }
     text
 }
