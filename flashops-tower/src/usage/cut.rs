@@ -257,7 +257,9 @@ mod tests {
             }
             prop_assert!(stream[..up_to].starts_with(&passed));
             let blank = ends.repeat(2);
-            prop_assert!(passed.is_empty() || passed.ends_with(blank.as_bytes()));
+            // A carriage return ends a line by itself, so an event is whole before the line feed after it.
+            let whole = passed.ends_with(blank.as_bytes()) || passed.ends_with(b"\r\n\r");
+            prop_assert!(passed.is_empty() || whole);
             let unfinished = &stream[passed.len()..up_to];
             let has_an_end = unfinished.windows(blank.len()).any(|window| window == blank.as_bytes());
             prop_assert!(!has_an_end, "all whole events have passed");
