@@ -91,6 +91,35 @@ fn other_routes_are_counted_by_the_limits_that_name_them_whatever_they_answer() 
 }
 
 #[test]
+fn every_refusal_is_in_the_tally_once_whichever_layer_refused() {
+    let desk = Desk::new(
+        r#"
+        [[limit]]
+        name = "pages"
+        scope = "user"
+        resource = "requests"
+        amount = 1
+        window = "1m"
+        routes = ["/**", "!/v1/**"]
+
+        [[limit]]
+        name = "calls"
+        scope = "user"
+        resource = "requests"
+        amount = 1
+        window = "1m"
+        "#,
+    );
+    let statuses =
+        [get("/whoami"), get("/a"), get("/b"), ask(CHAT), ask(CHAT)].map(|request| desk.send(request).status);
+    assert_eq!(statuses, [200, 429, 429, 200, 429]);
+    let refusals = desk.controls.tally().refusals_by_limit();
+    assert_eq!(refusals, [("calls".into(), 1), ("pages".into(), 2)]);
+    let rows = desk.controls.tally().row_keys();
+    assert!(rows.iter().all(|row| ["other", CHAT].contains(&row.route())), "no path of the client's choice: {rows:?}");
+}
+
+#[test]
 fn health_checks_are_neither_counted_nor_identified() {
     let desk = Desk::new(&format!("{NONE_ANYWHERE}[policy]\nanonymous = \"refuse\""));
     for path in [

@@ -58,7 +58,8 @@ impl<C: Clock> Controls<C> {
         let errors = Arc::new(EstimateErrors::new());
         let all = ((Arc::clone(&tally), Arc::clone(&errors)), Arc::clone(&recorder));
         let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), all);
-        let layer = stack(config, &budget, RateLimiter::with_store(store).with_recorder(recorder), own);
+        let limiter = RateLimiter::with_store(store).with_recorder(Arc::new((Arc::clone(&tally), recorder)));
+        let layer = stack(config, &budget, limiter, own);
         Self { budget, tally, errors, layer }
     }
 
