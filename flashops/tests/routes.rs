@@ -111,3 +111,19 @@ fn a_route_of_the_services_own_is_counted_whatever_the_configuration_says_of_it(
     assert_eq!(seen.totals.requests, 1);
     assert_eq!(seen.rows[0].key.route(), AI_CHAT);
 }
+
+#[test]
+fn a_call_of_a_model_that_nobody_meters_is_refused_unless_the_configuration_lets_it_pass() {
+    let strict = Desk::new("");
+    for path in ["/v1/images/generations", "/v1/audio//speech", "/v1/%69mages/edits"] {
+        let refused = strict.send(ask(path));
+        assert_eq!((refused.status, refused.header("retry-after")), (403, None), "{path}");
+        assert!(String::from_utf8_lossy(&refused.body).contains("\"code\":\"unmetered_route\""), "{path}");
+    }
+    assert_eq!(strict.send(ask("/v1/messages/batches")).json()["error"]["type"], "permission_error");
+    assert_eq!((strict.calls(), strict.held()), (0, vec![]));
+    assert_eq!(strict.send(ask("/pets")).status, 404, "what is no call goes on to the service");
+    let lenient = Desk::new("[policy]\nunmetered_routes = \"pass\"");
+    assert_eq!(lenient.send(ask("/v1/images/generations")).status, 404);
+    assert_eq!(lenient.calls(), 1);
+}

@@ -91,6 +91,7 @@
 //! | `input_estimate` | [how text is counted](crate::estimate::InputEstimate): `"bytes"`, `"calibrated"` | `"bytes"` |
 //! | `output_estimate` | [how much is held](crate::estimate::OutputEstimate): `"cap"`, `"learned"`, `"learned-each"` | `"cap"` |
 //! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
+//! | `unmetered_routes` | calls of a model that nobody meters: `"refuse"`, `"pass"` | `"refuse"` |
 //! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
 //! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |
 //! | `spent_status` | of a refusal for a spent budget: 429, 402 | 429 |
@@ -141,6 +142,6 @@ mod wording;
 pub use config::{Config, MAX_TEXT_BYTES};
 pub use error::ConfigError;
 pub use limits::Share;
-pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
+pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
 pub use routes::{Dialect, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
 pub use sources::{MAX_SOURCE_BYTES, NoSources, Sources, SystemSources};

@@ -14,13 +14,13 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 44] = [
+pub(super) const PUBLIC_KEYS: [&str; 45] = [
     "admin", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt", "default_model", "dialect",
     "fallback", "file", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
     "max_reservations", "max_wait", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
     "on_store_error", "org", "output_estimate", "path", "replace", "resource", "routes", "scope", "share",
-    "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model", "user",
-    "window", "zone",
+    "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model",
+    "unmetered_routes", "user", "window", "zone",
 ];
 
 #[derive(Default, Deserialize)]
@@ -87,6 +87,7 @@ pub(super) struct RawPolicy {
     pub(super) input_estimate: Option<Text>,
     pub(super) output_estimate: Option<Text>,
     pub(super) stored_content: Option<Text>,
+    pub(super) unmetered_routes: Option<Text>,
     pub(super) inspect_bytes: Option<Whole>,
     pub(super) anonymous: Option<Text>,
     pub(super) spent_status: Option<Whole>,

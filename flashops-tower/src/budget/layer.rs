@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flashops_core::budget::Budget;
-use flashops_core::config::StoredContent;
+use flashops_core::config::{StoredContent, UnmeteredRoutes};
 use flashops_core::store::Store;
 use tower_layer::Layer;
 
@@ -34,6 +34,7 @@ pub(super) struct Options {
     pub(super) reject: Arc<dyn Reject + Send + Sync>,
     pub(super) headers: Headers,
     pub(super) stored: StoredContent,
+    pub(super) unmetered: UnmeteredRoutes,
     pub(super) inspect_bytes: usize,
     /// The request's extensions get the caller.
     pub(super) extends: bool,
@@ -47,6 +48,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
             reject: Arc::new(DefaultReject::new()),
             headers: Headers::new(budget.policy(), [Family::Ietf]),
             stored: StoredContent::default(),
+            unmetered: UnmeteredRoutes::default(),
             inspect_bytes: DEFAULT_LIMIT,
             extends: false,
         };
@@ -57,7 +59,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
 
 impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     /// The routes that call a model, in place of the standard ones. The first that matches counts; a request on no
-    /// route passes untouched.
+    /// route passes untouched, unless it calls a model all the same (see [`UnmeteredRoutes`]).
     #[must_use]
     pub fn with_routes(mut self, routes: Vec<ModelRoute>) -> Self {
         self.options().routes = routes;
@@ -82,6 +84,13 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     #[must_use]
     pub fn with_stored_content(mut self, stored: StoredContent) -> Self {
         self.options().stored = stored;
+        self
+    }
+
+    /// What becomes of a call of a model on none of the routes.
+    #[must_use]
+    pub fn with_unmetered_routes(mut self, unmetered: UnmeteredRoutes) -> Self {
+        self.options().unmetered = unmetered;
         self
     }
 

@@ -83,8 +83,9 @@ mod request_body;
 mod route;
 mod sent;
 mod service;
+mod unmetered;
 
-pub use flashops_core::config::{OnOver, StoredContent};
+pub use flashops_core::config::{OnOver, StoredContent, UnmeteredRoutes};
 
 pub use attempt::Attempt;
 pub use body::ResponseBody;

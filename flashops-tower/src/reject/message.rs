@@ -23,6 +23,7 @@ pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice
         Refusal::Store(_) => out.raw("The service cannot check its limits at the moment."),
         Refusal::AbnormalUsage { .. } => out.raw("Your requests show an unusual pattern and are held back."),
         Refusal::AddressNotAllowed => out.raw("Requests from your address are not allowed."),
+        Refusal::UnmeteredRoute => out.raw("This route calls a model and is not metered here."),
         Refusal::Unidentified(error) => out.raw(unidentified(*error)),
         Refusal::Inspect(error) => {
             out.raw("The request cannot be read: ");

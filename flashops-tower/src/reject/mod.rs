@@ -47,6 +47,7 @@
 //! | a store that does not answer | 503 | `server_error`: `limiter_unavailable` | `api_error` | |
 //! | abuse | 429 | `requests`: `rate_limit_exceeded` | `rate_limit_error` | abnormal |
 //! | an address that may not come | 403 | `invalid`: `ip_not_authorized` | `permission_error` | |
+//! | a model's route that nobody meters | 403 | `invalid`: `unmetered_route` | `permission_error` | |
 //! | no credentials | 401 | `invalid`: `missing_api_key` | `authentication_error` | |
 //! | unknown credentials | 401 | `invalid`: `invalid_api_key` | `authentication_error` | |
 //! | what cannot be understood | 400 | `invalid`: `invalid_request` | `invalid` | |

@@ -36,6 +36,8 @@ pub enum Refusal<'a> {
         /// When it may come back.
         retry: Retry,
     },
+    /// The route calls a model, and nobody meters it.
+    UnmeteredRoute,
     /// Nobody may come from this address.
     AddressNotAllowed,
     /// Nobody knows who is asking.

@@ -265,6 +265,10 @@ fn who_may_not_come_is_answered_as_the_clients_of_each_dialect_expect() {
     let message = "Requests from your address are not allowed.";
     row(Refusal::AddressNotAllowed, 403, open_ai, "permission_error", problem, NOTHING, message).check(&usual);
 
+    let open_ai = ("invalid_request_error", "unmetered_route");
+    let message = "This route calls a model and is not metered here.";
+    row(Refusal::UnmeteredRoute, 403, open_ai, "permission_error", problem, NOTHING, message).check(&usual);
+
     for (error, code, message) in [
         (
             IdentifyError::Missing,

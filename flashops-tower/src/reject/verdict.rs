@@ -99,6 +99,9 @@ impl Verdict {
             Refusal::AddressNotAllowed => {
                 Self::blank(StatusCode::FORBIDDEN, INVALID, "ip_not_authorized", "permission_error")
             }
+            Refusal::UnmeteredRoute => {
+                Self::blank(StatusCode::FORBIDDEN, INVALID, "unmetered_route", "permission_error")
+            }
             Refusal::Unidentified(error) => {
                 let code = match error {
                     IdentifyError::Missing => "missing_api_key",

@@ -7,6 +7,7 @@ use super::*;
 use crate::caller::Caller;
 use crate::config::{
     Anonymous, Dialect, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus, StoredContent,
+    UnmeteredRoutes,
 };
 use crate::estimate::{InputEstimate, OutputEstimate};
 use crate::key::Scope;
@@ -142,6 +143,7 @@ fn the_defaults_written_out_are_the_defaults() {
         input_estimate = "bytes"
         output_estimate = "cap"
         stored_content = "context-window"
+        unmetered_routes = "refuse"
         inspect_bytes = 8388608
         anonymous = "by-ip"
         spent_status = 429
@@ -180,6 +182,7 @@ fn every_switch_can_be_changed() {
         input_estimate = "calibrated"
         output_estimate = "learned"
         stored_content = "refuse"
+        unmetered_routes = "pass"
         inspect_bytes = 1
         anonymous = "refuse"
         spent_status = 402
@@ -202,6 +205,7 @@ fn every_switch_can_be_changed() {
 
     let options = changed.options();
     assert_eq!((options.stored_content, options.inspect_bytes), (StoredContent::Refuse, 1));
+    assert_eq!(options.unmetered_routes, UnmeteredRoutes::Pass);
     assert_eq!((options.anonymous, options.spent_status), (Anonymous::Refuse, SpentStatus::PaymentRequired));
     assert_eq!(options.max_wait, Duration::ZERO);
     assert_eq!(options.headers, HeaderFamilies { legacy: true, anthropic: true, ..HeaderFamilies::NONE });
