@@ -257,7 +257,9 @@ mod tests {
             }
             prop_assert!(stream[..up_to].starts_with(&passed));
             let blank = ends.repeat(2);
-            prop_assert!(passed.is_empty() || passed.ends_with(blank.as_bytes()));
+            // Of a CRLF that is split, the LF passes when it comes.
+            let split = ends == "\r\n" && passed.ends_with(b"\r\n\r");
+            prop_assert!(passed.is_empty() || split || passed.ends_with(blank.as_bytes()));
             let unfinished = &stream[passed.len()..up_to];
             let has_an_end = unfinished.windows(blank.len()).any(|window| window == blank.as_bytes());
             prop_assert!(!has_an_end, "all whole events have passed");

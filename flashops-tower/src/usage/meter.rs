@@ -163,8 +163,9 @@ impl Meter {
     /// A report that is [`Quality::Exact`] is the provider's last word and is returned as it is. Anything else comes
     /// back [`Quality::Estimated`], with the estimate in place of an input that was not reported.
     pub fn usage_or(&self, input_estimate: Tokens) -> Usage {
-        let counted = Usage::estimated(input_estimate, self.counted_output());
         let reported = self.tally.reading.usage(self.format, input_estimate, self.counted_output());
+        let counted = Usage::estimated(input_estimate, self.counted_output());
+        let counted = Usage { service_tier: reported.service_tier, ..counted };
         match reported.quality {
             Quality::Exact => reported,
             Quality::Estimated if reported.total() >= counted.total() => reported,
