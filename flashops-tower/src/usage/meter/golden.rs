@@ -361,6 +361,32 @@ fn a_content_type_says_how_a_body_is_read() {
     }
 }
 
+/// Events with text and usage: two, one that is no JSON, one without text, one that is too large to be put off, one with
+/// an error, one that finishes, and the end of a stream.
+fn running(format: WireFormat) -> Vec<String> {
+    let (text, output) = match format {
+        Gemini => (
+            r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}}"#,
+            "candidatesTokenCount\":",
+        ),
+        _ => (
+            r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            "completion_tokens\":",
+        ),
+    };
+    let more = text.replace(&format!("{output}2"), &format!("{output}40"));
+    vec![
+        text.to_owned(),
+        more.clone(),
+        more.replace("}}]", "}})]"),
+        text.replace("\"a\"", "\"\""),
+        text.replace("\"a\"", &format!("\"{}\"", "a".repeat(MAX_PUT_OFF))),
+        text.replacen('{', "{\"error\":{},", 1),
+        more.replace("}}]", "},\"finishReason\":\"STOP\"}]"),
+        "[DONE]".to_owned(),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
     #[test]
@@ -381,6 +407,29 @@ proptest! {
         if whole && !by_shape {
             prop_assert_eq!(classes(&many.usage()), golden.classes);
         }
+    }
+
+    #[test]
+    fn events_that_are_put_off_are_read_as_if_they_were_not(
+        (format, payloads) in proptest::sample::select(vec![Gemini, XaiChat]).prop_flat_map(|format| {
+            (Just(format), proptest::collection::vec(proptest::sample::select(running(format)), 1..8))
+        }),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..9),
+    ) {
+        let is_broken = |payload: &String| payload.contains(')');
+        prop_assume!(!payloads.windows(2).any(|pair| pair.iter().all(is_broken)));
+        let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
+        let body = sse(&payloads);
+        let meter = read(format, Sse, &oracle::split(&body, &cuts));
+        let mut at_once = Reading::new();
+        for payload in &payloads {
+            match *payload {
+                "[DONE]" => at_once.ended = true,
+                payload => at_once.event(format, payload.as_bytes()),
+            }
+        }
+        prop_assert_eq!(meter.usage(), at_once.usage(format, Tokens::ZERO, meter.counted_output()));
+        prop_assert_eq!((meter.ended(), meter.error_event()), (at_once.ended, at_once.error));
     }
 
     #[test]
