@@ -128,8 +128,8 @@ impl Inspected {
         self.scan.tools.hosted
     }
 
-    /// The tariff that is asked for by `service_tier`, or `serviceTier` of Gemini and Bedrock: the standard one where it
-    /// is absent, or is `auto` or another word that names no tariff.
+    /// The tariff that is asked for by `service_tier`, or `serviceTier` of Gemini and Bedrock: the standard one where
+    /// it is absent, or is `auto` or another word that names no tariff.
     pub const fn service_tier(&self) -> ServiceTier {
         self.scan.service_tier
     }

@@ -37,8 +37,8 @@ fn is_of_delta(key: &[u8]) -> bool {
     )
 }
 
-/// Whether a member of a part of Gemini's, or of a message of Ollama's, is. The arguments of a tool call are JSON there,
-/// whose keys can be any.
+/// Whether a member of a part of Gemini's, or of a message of Ollama's, is. The arguments of a tool call are JSON
+/// there, whose keys can be any.
 fn is_of_part(key: &[u8]) -> bool {
     !matches!(
         key,

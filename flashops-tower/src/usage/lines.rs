@@ -49,7 +49,7 @@ impl Lines {
     }
 }
 
-/// An event of the form that nearly all have: at most a name, one line of payload, and the blank line, all in one chunk.
+/// An event of the form that nearly all have: at most a name, one line of payload, and the blank line, in one chunk.
 ///
 /// It is only faster to read than line by line, which reads it to the same result.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 /// The largest payload that is put off, in bytes.
 pub(super) const MAX_PUT_OFF: usize = 16 << 10;
 
-/// The last two payloads that were put off. There are two because the last one can turn out not to be JSON, and then the
-/// one before it is the last word.
+/// The last two payloads that were put off. There are two because the last one can turn out not to be JSON, and then
+/// the one before it is the last word.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PutOff {
     older: Vec<u8>,

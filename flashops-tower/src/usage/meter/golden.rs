@@ -361,8 +361,8 @@ fn a_content_type_says_how_a_body_is_read() {
     }
 }
 
-/// Events with text and usage: two, one that is no JSON, one without text, one that is too large to be put off, one with
-/// an error, one that finishes, and the end of a stream.
+/// Events with text and usage: two, one that is no JSON, one without text, one that is too large to be put off, one
+/// with an error, one that finishes, and the end of a stream.
 fn running(format: WireFormat) -> Vec<String> {
     let (text, output) = match format {
         Gemini => (
