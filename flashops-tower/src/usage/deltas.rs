@@ -246,12 +246,21 @@ struct Quoted {
 }
 
 impl Quoted {
+    #[inline]
     fn read(payload: &[u8], quote: usize) -> Self {
-        let (mut at, mut bytes) = (quote + 1, 0);
+        let start = quote + 1;
+        let end = run_end(payload, start);
+        match payload.get(end) {
+            Some(b'"') => Self { end: end + 1, bytes: (end - start) as u64, closed: true },
+            _ => Self::read_on(payload, start, end),
+        }
+    }
+
+    /// The rest of a string that has an escape at `at`, or is not closed.
+    #[inline(never)]
+    fn read_on(payload: &[u8], start: usize, mut at: usize) -> Self {
+        let mut bytes = (at - start) as u64;
         loop {
-            let end = run_end(payload, at);
-            bytes += (end - at) as u64;
-            at = end;
             match payload.get(at) {
                 Some(b'"') => return Self { end: at + 1, bytes, closed: true },
                 Some(_) => {
@@ -261,12 +270,16 @@ impl Quoted {
                 }
                 None => return Self { end: at, bytes, closed: false },
             }
+            let end = run_end(payload, at);
+            bytes += (end - at) as u64;
+            at = end;
         }
     }
 }
 
 /// Where the first quote or backslash from `at` on is. Keys and single words end within a few steps of eight bytes, for
 /// which memchr is slow to start.
+#[inline]
 fn run_end(payload: &[u8], mut at: usize) -> usize {
     for _ in 0..SHORT_STEPS {
         let Some(chunk) = payload.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };
@@ -276,13 +289,17 @@ fn run_end(payload: &[u8], mut at: usize) -> usize {
         }
         at += 8;
     }
-    let rest = payload.get(at..).unwrap_or_default();
+    at + long_run(payload.get(at..).unwrap_or_default())
+}
+
+#[inline(never)]
+fn long_run(rest: &[u8]) -> usize {
     let run = if rest.len() < 8 {
         rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))
     } else {
         memchr2(b'"', b'\\', rest)
     };
-    at + run.unwrap_or(rest.len())
+    run.unwrap_or(rest.len())
 }
 
 const SHORT_STEPS: usize = 4;
