@@ -32,6 +32,7 @@ pub mod reject;
 mod json;
 mod path;
 mod per_thread;
+mod tariff;
 
 pub use budget::TokenBudgetLayer;
 pub use rate_limit::RateLimitLayer;

@@ -72,6 +72,7 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `path` | a path, or a pattern that follows all narrower ones | required |
+//! | `format` | of requests and answers, on all of its paths: `"mistral-chat"`, `"xai-chat"` and others, see [`Format`] | by the path |
 //! | `dialect` | of refusals: `"openai"`, `"anthropic"`, `"problem"` | by the path |
 //! | `max_output` | the most output tokens of a request, from 1 | the model's |
 //! | `on_over` | a request for more is lowered, `"clamp"`, or refused, `"refuse"` | `"clamp"` |
@@ -143,5 +144,5 @@ pub use config::{Config, MAX_TEXT_BYTES};
 pub use error::ConfigError;
 pub use limits::Share;
 pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
-pub use routes::{Dialect, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
+pub use routes::{Dialect, Format, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
 pub use sources::{MAX_SOURCE_BYTES, NoSources, Sources, SystemSources};

@@ -14,9 +14,9 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 45] = [
+pub(super) const PUBLIC_KEYS: [&str; 46] = [
     "admin", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt", "default_model", "dialect",
-    "fallback", "file", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
+    "fallback", "file", "format", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
     "max_reservations", "max_wait", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
     "on_store_error", "org", "output_estimate", "path", "replace", "resource", "routes", "scope", "share",
     "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model",
@@ -67,6 +67,7 @@ pub(super) struct RawLimit {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawRoute {
     pub(super) path: Text,
+    pub(super) format: Option<Text>,
     pub(super) dialect: Option<Text>,
     pub(super) max_output: Option<Whole>,
     pub(super) on_over: Option<Text>,

@@ -317,9 +317,11 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let kind = body_kind(response.headers());
         let length = declared_length(response.headers());
         // From a coded stream nothing can be taken out, and none can be ended.
-        let is_plain_stream = kind == Some((BodyKind::Sse, ContentCoding::Identity));
-        let hides = planned.hides_usage && is_plain_stream;
-        let cut = CutStream::new(self.format).filter(|_| is_plain_stream && self.shared.cuts());
+        let plain = kind.filter(|(_, coding)| *coding == ContentCoding::Identity).map(|(kind, _)| kind);
+        let hides = planned.hides_usage && plain == Some(BodyKind::Sse);
+        // A JSON document whose length is known is no stream.
+        let cuttable = plain.filter(|kind| self.shared.cuts() && (*kind != BodyKind::Json || length.is_none()));
+        let cut = cuttable.and_then(|kind| CutStream::new(self.format, kind));
         if hides || cut.is_some() {
             response.headers_mut().remove(CONTENT_LENGTH);
         }

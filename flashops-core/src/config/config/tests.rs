@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::caller::Caller;
 use crate::config::{
-    Anonymous, Dialect, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus, StoredContent,
-    UnmeteredRoutes,
+    Anonymous, Dialect, Format, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus,
+    StoredContent, UnmeteredRoutes,
 };
 use crate::estimate::{InputEstimate, OutputEstimate};
 use crate::key::Scope;
@@ -338,6 +338,17 @@ fn keys_come_from_the_text_a_file_or_the_environment() {
 /// A route for each of these.
 fn routes(paths: &[String]) -> String {
     paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\n")).collect()
+}
+
+#[test]
+fn a_route_has_the_format_that_it_names() {
+    for format in Format::all() {
+        let config = config(&format!("[[route]]\npath = \"/a\"\nformat = \"{}\"\n", format.name()));
+        assert_eq!(config.routes()[0].format(), Some(format));
+    }
+    assert_eq!(Format::all().count(), 13);
+    assert_eq!([Format::MistralChat, Format::XaiChat].map(Format::name), ["mistral-chat", "xai-chat"]);
+    assert_eq!(config("[[route]]\npath = \"/a\"\n").routes()[0].format(), None);
 }
 
 #[test]
