@@ -19,7 +19,7 @@ use flashops_tower::budget::{ModelRoute, RequestBody};
 use flashops_tower::fallback::{FALLBACK, FallbackLayer};
 use flashops_tower::inspect::WireFormat;
 use flashops_tower::provider_limits::{HeldBack, ProviderLimits, ProviderLimitsLayer, ResponseBody};
-use flashops_tower::reject::{DefaultReject, NotDispatched, Refusal, RefusalContext, Reject};
+use flashops_tower::reject::{DefaultReject, Dialect, NotDispatched, Refusal, RefusalContext, Reject};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -147,7 +147,7 @@ async fn a_refusal_is_in_the_dialect_of_the_provider_and_names_the_limit() {
     let body = text(refused).await;
     assert!(body.contains(r#""type":"rate_limit_error","message":"Rate limit reached for provider-input-tokens on input-tokens per provider: "#), "{body}");
     let mut problem = ask(messages, full(String::new()));
-    problem.headers_mut().insert("accept", "application/problem+json".parse().unwrap());
+    problem.extensions_mut().insert(Dialect::Problem);
     let body = text(layered.send(problem).await).await;
     assert!(body.ends_with(r#""code":"rate_limit_exceeded","violated-policies":["provider-input-tokens"]}"#), "{body}");
 }

@@ -64,6 +64,9 @@
 //! of two that may speak of the same window, the lower number counts. A wait that the provider asks for holds
 //! everything back, and comes before the resets that stand beside it. No limit of ours is raised by any of this.
 //!
+//! A refusal is written in the [`Dialect`](crate::reject::Dialect) of the request's extensions, else in that of its
+//! path.
+//!
 //! # What is one provider
 //!
 //! The host, the credentials and, behind a token budget, the model of a call, because providers count for each of

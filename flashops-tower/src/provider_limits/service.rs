@@ -92,7 +92,8 @@ impl<S, C: Clock> ProviderLimited<S, C> {
     fn refuse<B>(&self, request: &Request<B>, short: Short) -> Response<RejectBody> {
         let Short { resource, asked, remaining, wait } = short;
         let refusal = Refusal::ProviderLimited { resource, asked, remaining, retry: wait };
-        let dialect = Dialect::of(request.uri().path(), request.headers(), None);
+        let configured = request.extensions().get::<Dialect>().copied();
+        let dialect = Dialect::of(request.uri().path(), request.headers(), configured);
         let context = RefusalContext::new(dialect, self.limits.clock().now().unix);
         let context = context.with_request_id(RequestId::of(request.headers()));
         let mut response = self.reject.reject(&refusal, &context);
