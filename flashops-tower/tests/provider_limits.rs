@@ -380,9 +380,9 @@ async fn output_that_counts_as_it_is_produced_is_in_flight_until_its_stream_ends
         let first = call().await.unwrap();
         assert_eq!(call().await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS, "500 of 999 are on their way");
         if reads {
-            drop(text(first).await)
+            drop(text(first).await);
         } else {
-            drop(first)
+            drop(first);
         }
         assert_eq!(call().await.unwrap().status(), StatusCode::OK);
     }
