@@ -11,7 +11,7 @@ use flashops_core::estimate::Estimate;
 use flashops_core::limit::OnExhausted;
 use flashops_core::record::Ending;
 use flashops_core::store::Store;
-use flashops_core::units::Tokens;
+use flashops_core::units::{Amounts, Tokens};
 use flashops_core::usage::Usage;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -23,6 +23,7 @@ use tower_service::Service;
 use super::attempt::Attempt;
 use super::body::ResponseBody;
 use super::collect::{Collect, Collected, Uncollected};
+use super::held::Held;
 use super::layer::{Options, Shared};
 use super::metering::Metering;
 use super::plan::Plan;
@@ -235,7 +236,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
     /// Step 3: makes the call, if it was reserved.
     fn call<B>(
         &mut self,
-        request: Request<RequestBody<B>>,
+        mut request: Request<RequestBody<B>>,
         begun: Result<Call<T>, BeginError>,
         planned: Planned,
     ) -> State<T, B, S::Future>
@@ -245,6 +246,11 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         match begun {
             Ok(mut guard) => {
                 let mut service = self.service.take().expect(POLLED_AGAIN);
+                if self.shared.options.tells_held {
+                    let (input, output) = (guard.estimate().input, guard.held_output());
+                    let amounts = Amounts { input, output, ..Amounts::ONE_REQUEST };
+                    request.extensions_mut().insert(Held { model: Arc::clone(&planned.model), amounts });
+                }
                 guard.dispatched();
                 self.counted(true);
                 State::Calling { call: service.call(request), guard: Some(guard), planned }

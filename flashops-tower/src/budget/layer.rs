@@ -38,6 +38,8 @@ pub(super) struct Options {
     pub(super) inspect_bytes: usize,
     /// The request's extensions get the caller.
     pub(super) extends: bool,
+    /// They get what is held.
+    pub(super) tells_held: bool,
 }
 
 impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
@@ -51,6 +53,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
             unmetered: UnmeteredRoutes::default(),
             inspect_bytes: DEFAULT_LIMIT,
             extends: false,
+            tells_held: false,
         };
         let (identify, sent, options) = (Arc::new(identify), Arc::new(AlwaysSent), Arc::new(options));
         Self { shared: Shared { budget, identify, sent, options } }
@@ -106,6 +109,14 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     #[must_use]
     pub fn with_caller_extension(mut self) -> Self {
         self.options().extends = true;
+        self
+    }
+
+    /// Puts what is [held](super::Held) for each call into the request's extensions, for a
+    /// [`ProviderLimitsLayer`](crate::provider_limits::ProviderLimitsLayer) further inside.
+    #[must_use]
+    pub fn with_held_extension(mut self) -> Self {
+        self.options().tells_held = true;
         self
     }
 

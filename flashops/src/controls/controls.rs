@@ -118,6 +118,7 @@ fn stack<C: Clock>(
     let token_budget = TokenBudgetLayer::new(budget.clone(), identify)
         .with_routes(routes.clone())
         .with_caller_extension()
+        .with_held_extension()
         .with_headers(headers)
         .with_reject(reject)
         .with_stored_content(options.stored_content)
