@@ -13,12 +13,15 @@
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` | where to send Anthropic's format, and with which key | the stub |
 //! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
-//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; with `?` where it works without | |
+//! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
 
 mod gateway {
     pub(crate) mod admin;
     pub(crate) mod announce;
     pub(crate) mod app;
+    pub(crate) mod health;
     pub(crate) mod pages;
     pub(crate) mod provider;
     pub(crate) mod settings;
@@ -52,17 +55,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_environment()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
-    let app = app(&settings, providers);
+    let app = app(&settings, providers)?;
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
-    let (health, audit) = (app.health.clone(), app.audit.clone());
-    let stopped = async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            health.shut_down();
-        }
-    };
+    let audit = app.audit.clone();
+    let checks = app.health.start();
+    let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
+    drop(checks);
     stub.shutdown().await;
     for finding in audit.iter().flat_map(WindowAudit::findings) {
         let Finding { limit, amount, keys, settlements, fullest, over } = finding;
@@ -71,4 +72,27 @@ async fn run() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// What is sent to stop a program: from a keyboard, or by whoever started it.
+#[cfg(unix)]
+fn signal() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn signal() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }

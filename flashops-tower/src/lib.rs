@@ -9,6 +9,7 @@
 //! | [`provider_limits`] | a layer around a client that heeds what its provider says of its limits |
 //! | [`usage`] | what a response used, read while it passes |
 //! | [`identify`] | who is asking |
+//! | [`health`] | checks of what the service depends on, and what runs them |
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
@@ -29,6 +30,7 @@ pub mod drain;
 pub mod fallback;
 pub mod provider_limits;
 pub mod identify;
+pub mod health;
 pub mod reject;
 
 mod json;
