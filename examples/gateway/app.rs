@@ -49,7 +49,8 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, Heal
     let audit = settings.audit.then(|| WindowAudit::new(config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let health = Health::new(&providers, &settings.dependencies)?;
-    let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models());
+    let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models())
+        .with_health(health.service.clone());
     let controls = Arc::new(controls);
     let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
     let admins = Admins { allow: settings.admin.clone(), callers };

@@ -104,6 +104,7 @@ async fn whatever_calls_no_model_is_counted_by_the_default_limit_and_by_no_other
     }
     let probes = [
         "/livez",
+        "/livez/ping",
         "/readyz",
         "/readyz/openai",
         "/api/v1/health",
@@ -265,6 +266,32 @@ async fn details_are_for_admins_by_their_key_or_network_and_for_nobody_else() {
         let usage = probe(&app.router, peer, key, "/api/v1/ai/usage").await;
         assert_eq!(usage.body.get("fallbacks").is_some(), sees, "{peer} {key:?}: the usage report has the same admins");
     }
+}
+
+#[tokio::test]
+async fn the_gateway_sheds_while_something_that_it_depends_on_fails_and_lets_through_again() {
+    let (stub, listener) = (StubProvider::start().await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    let web = format!("search?={}/", stub.base_url());
+    let depends_on = format!("redis=tcp://{address} cache?=tcp://127.0.0.1:1 {web} disk?=disk:/");
+    let app = started("", &stub.base_url(), &depends_on);
+    let post = || send(&app.router, Method::POST, "/v1/chat/completions");
+    assert_eq!(probe(&app.router, STRANGER, None, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(listener);
+    check(&app.health.service, 1).await;
+    let shed = post().await;
+    assert_eq!((shed.status, &shed.body["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded")));
+    let details = probe(&app.router, "127.0.0.1", None, "/api/v1/health/detailed").await;
+    let status = |check: &str| details.body["checks"][format!("{check}:responseTime")][0]["status"].clone();
+    assert_eq!((status("redis"), status("cache")), (json!("fail"), json!("warn")), "{}", details.body);
+    assert_eq!((status("ping"), status("search")), (json!("pass"), json!("warn")), "the stub has no front page");
+
+    let _again = TcpListener::bind(address).await.unwrap();
+    check(&app.health.service, 3).await;
+    let redis = probe(&app.router, STRANGER, None, "/readyz/redis").await;
+    assert_eq!(redis.status, StatusCode::OK);
+    assert_eq!(post().await.status, StatusCode::OK);
+    stub.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]

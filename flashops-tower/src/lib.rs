@@ -10,6 +10,7 @@
 //! | [`usage`] | what a response used, read while it passes |
 //! | [`identify`] | who is asking |
 //! | [`health`] | checks of what the service depends on, and what runs them |
+//! | [`gate`] | a layer that turns requests away while a critical check fails |
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
@@ -31,6 +32,7 @@ pub mod fallback;
 pub mod provider_limits;
 pub mod identify;
 pub mod health;
+pub mod gate;
 pub mod reject;
 
 mod json;
@@ -39,5 +41,6 @@ mod per_thread;
 mod tariff;
 
 pub use budget::TokenBudgetLayer;
+pub use gate::GateLayer;
 pub use provider_limits::ProviderLimitsLayer;
 pub use rate_limit::RateLimitLayer;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flashops_core::clock::Clock;
+use flashops_core::health::HealthRegistry;
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
 use flashops_tower::fallback::{Fallback, FallbackLayer};
+use flashops_tower::gate::{Gate, GateLayer};
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -18,6 +20,7 @@ use super::outer::Outer;
 
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<C: Clock> {
+    gate: GateLayer,
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
     fallback: FallbackLayer<MemoryStore<C>>,
     token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
@@ -26,12 +29,17 @@ pub struct ControlsLayer<C: Clock> {
 
 impl<C: Clock> ControlsLayer<C> {
     pub(super) const fn new(
+        gate: GateLayer,
         rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
         fallback: FallbackLayer<MemoryStore<C>>,
         token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
         routes: Arc<[ModelRoute]>,
     ) -> Self {
-        Self { rate_limit, fallback, token_budget, routes }
+        Self { gate, rate_limit, fallback, token_budget, routes }
+    }
+
+    pub(super) fn with_health(self, health: HealthRegistry) -> Self {
+        Self { gate: self.gate.with_health(health), ..self }
     }
 
     pub(super) fn routes(&self) -> &[ModelRoute] {
@@ -42,6 +50,7 @@ impl<C: Clock> ControlsLayer<C> {
 impl<C: Clock> Clone for ControlsLayer<C> {
     fn clone(&self) -> Self {
         Self {
+            gate: self.gate.clone(),
             rate_limit: self.rate_limit.clone(),
             fallback: self.fallback.clone(),
             token_budget: self.token_budget.clone(),
@@ -60,12 +69,12 @@ type Budgeted<S, C> =
     TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
 
 impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Outer<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>;
+    type Service = Outer<Gate<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
         let budgeted = self.fallback.layer(self.token_budget.layer(caught));
-        Outer::new(self.rate_limit.layer(budgeted), Arc::clone(&self.routes))
+        Outer::new(self.gate.layer(self.rate_limit.layer(budgeted)), Arc::clone(&self.routes))
     }
 }
 

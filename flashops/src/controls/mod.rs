@@ -44,11 +44,12 @@
 //! From the outside in:
 //!
 //! 1. the identity of the request, `x-request-id`, taken from the client if it is well-formed, and on every response;
-//! 2. the rate limit, on all routes that call no model; health checks pass it uncounted;
-//! 3. the fall-back to the next model, on routes that have a chain of them;
-//! 4. the token budget, on the routes that call one, with all limits of the request in one reservation;
-//! 5. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
-//! 6. your service.
+//! 2. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
+//! 3. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 4. the fall-back to the next model, on routes that have a chain of them;
+//! 5. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 6. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 7. your service.
 //!
 //! Edge cases: authentication of your own goes outside of this, and puts a
 //! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. CORS goes
