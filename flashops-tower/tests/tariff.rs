@@ -73,15 +73,18 @@ fn asked(member: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_tariff_of_the_answer_is_charged_and_that_of_the_request_where_the_answer_names_none() {
+async fn the_tariff_of_the_answer_is_charged_and_no_word_of_the_client_makes_a_call_cheaper() {
     for (request, answer, expected) in [
         ("", "", 40),
         ("", r#""service_tier":"default","#, 40),
         ("", r#""service_tier":"flex","#, 20),
         ("", r#""service_tier":"priority","#, 80),
-        (r#""service_tier":"flex","#, "", 20),
-        (r#""service_tier":"flex","#, r#""service_tier":null,"#, 20),
-        (r#""service_tier":"flex","#, r#""service_tier":"scale","#, 20),
+        (r#""service_tier":"flex","#, "", 40),
+        (r#""service_tier":"batch","#, "", 40),
+        (r#""service_tier":"priority","#, "", 80),
+        (r#""service_tier":"flex","#, r#""service_tier":null,"#, 40),
+        (r#""service_tier":"flex","#, r#""service_tier":"scale","#, 40),
+        (r#""service_tier":"flex","#, r#""service_tier":"flex","#, 20),
         (r#""service_tier":"flex","#, r#""service_tier":"default","#, 40),
         (r#""service_tier":"priority","#, r#""service_tier":"default","#, 40),
         (r#""service_tier":"auto","#, r#""service_tier":"priority","#, 80),

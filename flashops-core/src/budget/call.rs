@@ -10,7 +10,7 @@ use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
 use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Settled, Standings, Store};
 use crate::units::{Amounts, Cost, Tokens};
-use crate::usage::{Quality, Usage};
+use crate::usage::{Quality, ServiceTier, Usage};
 
 /// One call of a model, reserved: the guard that settles it on every ending.
 ///
@@ -279,8 +279,13 @@ impl<S: Store> Call<S> {
         if let Some(lesson) = open.lesson.take() {
             lesson.learn(usage);
         }
-        // A provider that names no tariff served the one that was asked for.
-        let usage = &Usage { service_tier: usage.service_tier.or(Some(open.estimate.service_tier)), ..*usage };
+        // A provider that names no tariff may have served a dearer one than was asked for, and then the standard one: a
+        // word of the client's makes nothing cheaper.
+        let unnamed = match open.estimate.service_tier {
+            ServiceTier::Batch | ServiceTier::Flex => ServiceTier::Standard,
+            asked => asked,
+        };
+        let usage = &Usage { service_tier: usage.service_tier.or(Some(unnamed)), ..*usage };
         let price = open.price.as_deref();
         let cost = price.map(|price| price.cost(usage));
         let used = Amounts {

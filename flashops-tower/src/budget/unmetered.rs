@@ -11,7 +11,7 @@ use super::route::ModelRoute;
 /// and special interfaces. Names that a service may well have for something else, such as `/v1/chat` and `/v1/classify`
 /// of Cohere's first version, are not among them. Sources: the API references of OpenAI, Anthropic, Mistral, Cohere and
 /// Ollama, November 2026.
-const UNREAD: [&str; 20] = [
+const UNREAD: [&str; 27] = [
     "/v1/images/**",
     "/v1/audio/**",
     "/v1/videos/**",
@@ -22,6 +22,13 @@ const UNREAD: [&str; 20] = [
     "/v1/evals/**",
     "/v1/threads/**",
     "/v1/conversations/**",
+    "/v1/decisions",
+    "/v1/sessions/**",
+    "/v1/dreams/**",
+    "/v1beta/openai/**",
+    "/openai/deployments/**",
+    "/async-invoke",
+    "/model-invocation-job",
     "/v1/responses/compact",
     "/v1/messages/batches",
     "/v1/complete",
@@ -35,7 +42,15 @@ const UNREAD: [&str; 20] = [
 ];
 
 /// Below these, the end of a path says what is asked of a model, and counting tokens is free.
-const BY_ENDING: [&str; 4] = ["/v1/models/*", "/v1beta/models/*", "/v1/projects/**", "/model/**"];
+const BY_ENDING: [&str; 7] = [
+    "/v1/models/*",
+    "/v1beta/models/*",
+    "/v1alpha/models/*",
+    "/v1beta/tunedModels/*",
+    "/v1/projects/**",
+    "/v1beta1/projects/**",
+    "/model/**",
+];
 const FREE_ENDINGS: [&str; 3] = [":countTokens", ":computeTokens", "/count-tokens"];
 
 struct Paths {
@@ -48,8 +63,9 @@ struct Paths {
 /// a standard route or on one that no reader reads.
 pub(super) fn calls_a_model(method: &Method, path: &str) -> bool {
     static PATHS: OnceLock<Paths> = OnceLock::new();
+    // A realtime session begins with a GET that asks for another protocol.
     if method != Method::POST {
-        return false;
+        return method == Method::GET && path == "/v1/realtime";
     }
     let patterns = |paths: &[&str]| RoutePatterns::new(paths).expect("these paths are well-formed");
     let paths = PATHS.get_or_init(|| Paths {
@@ -57,7 +73,8 @@ pub(super) fn calls_a_model(method: &Method, path: &str) -> bool {
         unread: patterns(&UNREAD),
         by_ending: patterns(&BY_ENDING),
     });
-    let acts = || path.rsplit('/').next().is_some_and(|last| last.contains(':')) || path.starts_with("/model/");
+    let last = || path.rsplit('/').next().unwrap_or_default();
+    let acts = || last().contains(':') || last() == "batchPredictionJobs" || path.starts_with("/model/");
     ModelRoute::find(&paths.standard, method, path).is_some()
         || paths.unread.contains(path)
         || (paths.by_ending.contains(path) && acts() && !FREE_ENDINGS.iter().any(|end| path.ends_with(end)))
@@ -81,10 +98,15 @@ mod tests {
             "/v1/projects/p/locations/l/publishers/google/models/m:predict",
             "/model/anthropic.claude-3/invoke",
             "/v2/rerank",
+            "/v1beta1/projects/p/locations/l/publishers/google/models/m:generateContent",
+            "/v1/projects/p/locations/l/batchPredictionJobs",
+            "/v1beta/openai/chat/completions",
+            "/openai/deployments/d/chat/completions",
         ] {
             assert!(post(charged), "{charged}");
             assert!(!calls_a_model(&Method::GET, charged), "{charged}");
         }
+        assert!(calls_a_model(&Method::GET, "/v1/realtime"));
         for free in [
             "/",
             "/pets",

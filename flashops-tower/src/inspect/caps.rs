@@ -154,5 +154,7 @@ pub(super) fn whole_number(cursor: &mut Cursor<'_>, field: &'static str) -> Resu
 /// Whether the model refuses `max_tokens` and wants `max_completion_tokens`. A provider's prefix is not looked at.
 fn reasons(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model);
-    ["o1", "o3", "o4", "gpt-5"].iter().any(|start| name.starts_with(start))
+    let version = name.strip_prefix("gpt-").and_then(|rest| rest.split(['.', '-']).next()?.parse::<u8>().ok());
+    // `gpt-35-turbo` is how Azure spells 3.5.
+    ["o1", "o3", "o4"].iter().any(|start| name.starts_with(start)) || version.is_some_and(|n| (5..35).contains(&n))
 }

@@ -39,6 +39,11 @@ pub enum InspectError {
         /// The field, with its parents.
         field: &'static str,
     },
+    /// A field asks for an answer that cannot be metered: one that comes later, or from another model.
+    Unmetered {
+        /// The field.
+        field: &'static str,
+    },
     /// The model's name is longer than [`MAX_MODEL_NAME`] bytes.
     ModelTooLong,
 }
@@ -48,6 +53,7 @@ impl InspectError {
     pub const fn field(&self) -> Option<&'static str> {
         match self {
             Self::BadNumber { field, .. } | Self::WrongType { field, .. } | Self::Repeated { field } => Some(field),
+            Self::Unmetered { field } => Some(field),
             Self::ModelTooLong => Some("model"),
             Self::InvalidJson { .. } | Self::NotAnObject => None,
         }
@@ -76,6 +82,7 @@ impl fmt::Display for InspectError {
             }
             Self::WrongType { field, expected } => write!(f, "{field} must be {expected}"),
             Self::Repeated { field } => write!(f, "{field} is given more than once"),
+            Self::Unmetered { field } => write!(f, "{field} is not served here, since what it leads to is not metered"),
             Self::ModelTooLong => {
                 write!(f, "the model's name is longer than {MAX_MODEL_NAME} bytes")
             }

@@ -300,6 +300,8 @@ mod tests {
     fn what_cannot_be_followed_is_refused_by_name() {
         let cases = [
             (r#"{"model":"a","model":"b"}"#, "model is given more than once"),
+            (r#"{"model":"a","model":null}"#, "model is given more than once"),
+            (r#"{"model":null,"model":"a"}"#, "model is given more than once"),
             (r#"{"model":1}"#, "model must be a string"),
             (r#"{"model":"\ud800"}"#, "model must be a Unicode string"),
             (r#"{"stream":"yes"}"#, "stream must be true or false"),
@@ -319,6 +321,19 @@ mod tests {
         }
         let many = format!("{{{}\"n\":1}}", r#""max_tokens":1,"#.repeat(9));
         assert_eq!(read(OpenAiChat, &many).unwrap_err(), InspectError::Repeated { field: "max_tokens" });
+    }
+
+    #[test]
+    fn an_answer_that_would_come_later_or_from_another_model_is_refused() {
+        let text = "background is not served here, since what it leads to is not metered";
+        let error = read(OpenAiResponses, r#"{"model":"m","background":true}"#).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.field()), (text, Some("background")));
+        let fallbacks = r#"{"model":"m","fallbacks":[{"model":"n","max_tokens":64000}]}"#;
+        assert_eq!(read(AnthropicMessages, fallbacks).unwrap_err().field(), Some("fallbacks"));
+        for body in [r#"{"background":false,"fallbacks":[]}"#, r#"{"background":null}"#] {
+            assert!(read(OpenAiResponses, body).is_ok(), "{body}");
+        }
+        assert!(read(AnthropicMessages, r#"{"fallbacks":null}"#).is_ok());
     }
 
     #[test]

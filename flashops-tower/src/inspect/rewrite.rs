@@ -58,9 +58,10 @@ impl Inspected {
 
     fn splice_model(&self, model: &str) -> Splice {
         let quoted = quoted(model);
-        match &self.scan.model {
-            Some(Model::Span(span) | Model::Decoded(span, _)) => (span.clone(), quoted),
-            None => self.scan.members.member("model", &format!("\"{quoted}\"")),
+        match (&self.scan.model, &self.scan.null_model) {
+            (Some(Model::Span(span) | Model::Decoded(span, _)), _) => (span.clone(), quoted),
+            (None, Some(null)) => (null.clone(), format!("\"{quoted}\"")),
+            (None, None) => self.scan.members.member("model", &format!("\"{quoted}\"")),
         }
     }
 
@@ -210,6 +211,8 @@ mod tests {
             (OpenAiChat, r#"{"max_tokens":null}"#, r#"{"max_tokens":500}"#),
             (OpenAiChat, r#"{"max_output_tokens":7}"#, r#"{"max_output_tokens":7,"max_tokens":500}"#),
             (OpenAiChat, r#"{"model":"o3-mini"}"#, r#"{"model":"o3-mini","max_completion_tokens":500}"#),
+            (OpenAiChat, r#"{"model":"gpt-6-sol"}"#, r#"{"model":"gpt-6-sol","max_completion_tokens":500}"#),
+            (OpenAiChat, r#"{"model":"gpt-35-turbo"}"#, r#"{"model":"gpt-35-turbo","max_tokens":500}"#),
             (OpenAiChat, r#"{"model":"openai/gpt-5"}"#, r#"{"model":"openai/gpt-5","max_completion_tokens":500}"#),
             (OpenAiResponses, r#"{"max_tokens":7}"#, r#"{"max_tokens":7,"max_output_tokens":500}"#),
             (AnthropicMessages, r#"{"thinking":{}}"#, r#"{"thinking":{},"max_tokens":500}"#),
@@ -266,6 +269,14 @@ mod tests {
         for format in [OpenAiResponses, AnthropicMessages, MistralChat, CohereChat, Ollama] {
             assert_eq!(read(format, cases[0].0).rewrite(wanted), cases[0].0);
         }
+    }
+
+    #[test]
+    fn a_model_that_is_null_is_replaced_and_not_written_beside() {
+        let wanted = Rewrite { model: Some("m"), ..Rewrite::default() };
+        let read = |body| read(OpenAiChat, body).rewrite(wanted);
+        assert_eq!(read(r#"{"model": null,"n":1}"#), r#"{"model": "m","n":1}"#);
+        assert_eq!(read(r#"{"n":1}"#), r#"{"n":1,"model":"m"}"#);
     }
 
     #[test]

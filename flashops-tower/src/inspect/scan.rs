@@ -47,6 +47,8 @@ pub(super) enum Stop {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scan {
     pub(super) model: Option<Model>,
+    /// The place of a model that is null.
+    pub(super) null_model: Option<Range<usize>>,
     pub(super) stream: Option<bool>,
     pub(super) stream_options: StreamOptions,
     pub(super) caps: Caps,
@@ -148,6 +150,8 @@ impl Scan {
                 self.tools.hosted += u64::from(cursor.peek()? != b'n');
                 cursor.skip()?;
             }
+            WireFormat::OpenAiResponses if is(&["background"]) => unmetered(cursor, "background")?,
+            WireFormat::AnthropicMessages if is(&["fallbacks"]) => unmetered(cursor, "fallbacks")?,
             WireFormat::CohereEmbed if is(&["inputs"]) => self.parts.read(cursor)?,
             WireFormat::CohereEmbed | WireFormat::Ollama if is(&["images"]) => {
                 self.parts.named(cursor, key)?;
@@ -180,8 +184,13 @@ impl Scan {
     }
 
     fn model(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        // Of two, who knows which one is followed; and of null and a name, too.
+        if self.model.is_some() || self.null_model.is_some() {
+            return Err(InspectError::Repeated { field: "model" }.into());
+        }
         let start = cursor.position() + 1;
         let Some(name) = string(cursor, "model", "a string")? else {
+            self.null_model = Some(start - 1..cursor.position());
             return Ok(());
         };
         let end = start + name.raw().len();
@@ -193,7 +202,8 @@ impl Scan {
             std::borrow::Cow::Borrowed(_) => Model::Span(start..end),
             std::borrow::Cow::Owned(name) => Model::Decoded(start..end, name.into()),
         };
-        once(&mut self.model, Some(model), "model")
+        self.model = Some(model);
+        Ok(())
     }
 
     pub(super) fn thinking(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
@@ -362,6 +372,14 @@ impl From<InspectError> for Stop {
     fn from(error: InspectError) -> Self {
         Self::Request(error)
     }
+}
+
+/// A member that lets the provider answer later, or by another model and cap, which no reservation covers.
+fn unmetered(cursor: &mut Cursor<'_>, field: &'static str) -> Result<(), Stop> {
+    if matches!(cursor.peek()?, b'n' | b'f') {
+        return Ok(cursor.skip()?);
+    }
+    Err(InspectError::Unmetered { field }.into())
 }
 
 /// Reads true, false or null.

@@ -172,6 +172,18 @@ fn a_rate_is_answered_as_the_clients_of_each_dialect_expect() {
 }
 
 #[test]
+fn a_budget_that_is_only_held_is_not_spent() {
+    let (policy, usual) = (policy(), DefaultReject::new());
+    let told = (Some("1"), Some("1000"), None);
+    let message = "Rate limit reached for daily-tokens on tokens per org: Limit 100000, Used 100000, Requested 700. \
+                   Please try again in 1s.";
+    let open_ai = ("tokens", "rate_limit_exceeded");
+    let row = || Row { open_ai, ..denial(&policy, "daily-tokens", (700, 0), Retry::WHILE_HELD, told, message) };
+    row().check(&usual);
+    row().check(&usual.with_spent_status(SpentStatus::PaymentRequired));
+}
+
+#[test]
 fn a_spent_budget_is_answered_as_the_clients_of_each_dialect_expect() {
     let (policy, usual) = (policy(), DefaultReject::new());
     let open_ai = ("insufficient_quota", "insufficient_quota");

@@ -1,6 +1,6 @@
 //! What a refusal is: its status, and its name in each dialect.
 
-use flashops_core::limit::{Denied, Limit, Policy, Resource};
+use flashops_core::limit::{Denied, Limit, Policy, Resource, Retry};
 use flashops_core::store::StoreError;
 use flashops_core::units::Amounts;
 use http::StatusCode;
@@ -74,7 +74,7 @@ impl Denial {
         } else if amount > 0 && denied.asked > amount {
             let smallest = least.map_or(denied.asked, |least| limit.resource().of(&least));
             if smallest > amount { Self::TooLarge } else { Self::BoundTooWide }
-        } else if limit.is_budget() {
+        } else if limit.is_budget() && denied.retry != Retry::WHILE_HELD {
             Self::Spent
         } else {
             Self::Rate

@@ -4,7 +4,8 @@ use flashops_core::units::Tokens;
 use flashops_core::usage::{Quality, ServiceTier, Usage};
 
 use super::classes::Fallback;
-use super::report::{Report, Shape};
+use super::count::Count;
+use super::report::{Field, Report, Shape};
 use crate::inspect::WireFormat;
 use crate::json::{Cursor, Fault, Text};
 use crate::tariff;
@@ -40,6 +41,8 @@ struct Payload {
     inner: Option<Report>,
     /// The tariff beside the usage.
     tariff: Option<ServiceTier>,
+    /// Searches of which an item of the output tells.
+    searches: u64,
     kind: Kind,
     has_choices: bool,
     /// A candidate of Gemini's has its reason to finish, or the prompt the reason why there is none.
@@ -73,7 +76,7 @@ impl Reading {
         };
         self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
-        let report = payload.outer.or(payload.inner);
+        let report = payload.report();
         self.tariff = payload.tariff(report).or(self.tariff);
         let shape = |report: Option<Report>| report.and_then(|report| report.shape);
         let format = Shape::format(shape(self.report).max(shape(report)), route);
@@ -96,7 +99,7 @@ impl Reading {
         };
         self.ended = true;
         self.error = payload.error || payload.kind == Kind::Error;
-        let report = payload.outer.or(payload.inner);
+        let report = payload.report();
         self.tariff = payload.tariff(report);
         if report.is_some() {
             self.report = report;
@@ -152,8 +155,10 @@ impl Payload {
                     Ok(())
                 }
                 b"service_tier" => self.name_tariff(cursor),
+                b"output" if cursor.peek()? == b'[' => self.output(cursor),
                 _ => cursor.skip(),
             })?,
+            (b"output", b'[') => self.output(cursor)?,
             (b"service_tier" | b"serviceTier", _) => self.name_tariff(cursor)?,
             (b"type", b'"') => self.kind = Kind::of(cursor.string()?),
             (b"done", b't') => {
@@ -173,6 +178,40 @@ impl Payload {
             _ => cursor.skip()?,
         }
         Ok(())
+    }
+
+    /// Counts the searches among the items of an answer of `OpenAI`'s responses, whose usage does not name them. Opening
+    /// a page that was found, and looking for words in it, are no searches.
+    fn output(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        cursor.array(|cursor| {
+            if cursor.peek()? != b'{' {
+                return cursor.skip();
+            }
+            let (mut is_call, mut searches) = (false, true);
+            cursor.object(|cursor, key| match (key.raw(), cursor.peek()?) {
+                (b"type", b'"') => {
+                    is_call = cursor.string()?.is("web_search_call");
+                    Ok(())
+                }
+                (b"action", b'{') => cursor.object(|cursor, key| match (key.raw(), cursor.peek()?) {
+                    (b"type", b'"') => {
+                        searches = cursor.string()?.is("search");
+                        Ok(())
+                    }
+                    _ => cursor.skip(),
+                }),
+                _ => cursor.skip(),
+            })?;
+            self.searches += u64::from(is_call && searches);
+            Ok(())
+        })
+    }
+
+    /// The report, with the searches that it does not name.
+    fn report(&self) -> Option<Report> {
+        let report = self.outer.or(self.inner)?;
+        let named = report.get(Field::Searches) != Count::Missing || self.searches == 0;
+        Some(if named { report } else { report.with(Field::Searches, Count::Valid(self.searches)) })
     }
 
     fn name_tariff(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {

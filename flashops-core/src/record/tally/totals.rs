@@ -59,7 +59,11 @@ impl Totals {
             requests: u64::from(!settled.call.again),
             prompt_tokens: settled.usage.total_input().get(),
             completion_tokens: settled.usage.total_output().get(),
-            estimated_requests: u64::from(settled.usage.quality != Quality::Exact),
+            // A refusal of the provider that names no usage has used nothing, and that is no estimate.
+            estimated_requests: u64::from(
+                settled.usage.quality != Quality::Exact
+                    && (settled.ending != Ending::Rejected || settled.usage.total().get() > 0),
+            ),
             inconsistent_requests: u64::from(settled.usage.inconsistent),
             unpriced_requests: u64::from(settled.cost.is_none()),
             rejected: ended(Ending::Rejected),

@@ -81,6 +81,19 @@ fn a_complete_stream_is_exact_and_its_content_is_counted() {
 }
 
 #[test]
+fn the_searches_of_a_response_are_its_items_that_search() {
+    let output = r#""output":[{"type":"web_search_call","action":{"type":"search","query":"a"}},
+        {"action":{"type":"open_page","url":"u"},"type":"web_search_call"},{"type":"web_search_call"},
+        {"type":"message","content":[{"type":"output_text","text":"web_search_call"}]}]"#;
+    let usage = r#""usage":{"input_tokens":10,"output_tokens":10,"total_tokens":20}"#;
+    let body = format!("{{{output},{usage}}}");
+    assert_eq!(json(OpenAiResponses, &body).searches, 2);
+    let event = format!(r#"{{"type":"response.completed","response":{{{usage},{output}}}}}"#).replace('\n', "");
+    let meter = stream(OpenAiResponses, &[&event]);
+    assert_eq!((meter.usage().searches, meter.usage().quality), (2, Quality::Exact));
+}
+
+#[test]
 fn a_stream_cut_before_its_usage_has_none_but_its_content_counts() {
     for (format, payloads) in [(OpenAiChat, &CHAT_STREAM[..3]), (OpenAiResponses, &RESPONSES_STREAM[..4])] {
         let meter = stream(format, payloads);
