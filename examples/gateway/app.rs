@@ -30,9 +30,6 @@ use super::pages;
 use super::provider::{Providers, Unreachable};
 use super::settings::Settings;
 
-/// What the handlers of `/api/v1/ai` read again of a body that the token budget has read: its bound.
-const MOST_BODY: usize = 8 << 20;
-
 /// Chat completions whose model may be left out.
 const CHAT_ROUTES: [&str; 3] = ["/api/v1/ai/chat", "/api/v1/ai/rewrite", "/api/v1/ai/autocomplete"];
 
@@ -118,7 +115,8 @@ async fn anthropic(State(models): State<Models>, mut request: Request) -> Respon
 async fn chat(models: Models, mut request: Request, model: String) -> Response {
     let asker = Asker::of(&models, &mut request);
     let (mut parts, body) = request.into_parts();
-    let Ok(bytes) = to_bytes(body, MOST_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    // The token budget has read it, within its bound.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let bytes = match serde_json::from_slice::<Value>(&bytes) {
         Ok(Value::Object(mut fields)) if fields.get("model").is_none_or(Value::is_null) => {
             fields.insert("model".to_owned(), model.into());

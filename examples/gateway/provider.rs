@@ -21,7 +21,7 @@ use tower::{Layer, ServiceExt};
 use super::settings::{Settings, Upstream};
 
 /// Headers that belong to one connection, or that a provider must not see.
-const KEPT_BACK: [HeaderName; 9] = [
+const KEPT_BACK: [HeaderName; 15] = [
     header::ACCEPT_ENCODING,
     header::AUTHORIZATION,
     header::CONNECTION,
@@ -30,7 +30,13 @@ const KEPT_BACK: [HeaderName; 9] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    header::COOKIE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
 ];
 
 pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
@@ -201,7 +207,8 @@ impl Target {
     }
 
     fn address(&self, request: &mut Request<Body>, path: &str) {
-        let path = format!("{}{path}", self.prefix);
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = format!("{}{path}{query}", self.prefix);
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(self.scheme.clone());
         uri.authority = Some(self.authority.clone());
