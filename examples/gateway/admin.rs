@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use flashops::axum::handler::SeesAll;
 use flashops::core::caller::Caller;
-use flashops::tower::identify::PeerAddr;
+use flashops::tower::client_ip::PeerAddr;
 use ipnet::IpNet;
 
 #[derive(Clone)]

@@ -26,8 +26,13 @@ pub mod usage;
 #[cfg(feature = "tokio")]
 pub mod drain;
 pub mod fallback;
+pub mod client_ip;
 pub mod identify;
+pub mod ip_allow;
 pub mod reject;
+pub mod trace_id;
+pub mod security_headers;
+pub mod body_limit;
 
 mod json;
 mod path;

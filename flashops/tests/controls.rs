@@ -15,7 +15,7 @@ use flashops::core::key::{Key, Scopes};
 use flashops::core::record::{Event, Recorder};
 use flashops::core::store::{Standing, Store};
 use flashops::tower::budget::{ModelRoute, OUTPUT_CAP};
-use flashops::tower::identify::PeerAddr;
+use flashops::tower::client_ip::PeerAddr;
 use flashops::tower::inspect::WireFormat;
 use flashops_testkit::stub;
 use futures_util::FutureExt;

@@ -9,7 +9,7 @@ use flashops_core::units::{Cost, MoneyUnit};
 use super::advice::Advice;
 use super::text::{Json, Text};
 use super::verdict::Denial;
-use super::{MAX_MESSAGE, Refusal};
+use super::{MAX_MESSAGE, Refusal, status};
 use crate::identify::IdentifyError;
 
 /// Appends the message of a refusal as the content of a JSON string.
@@ -55,6 +55,8 @@ pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice
             out.raw(" bytes.");
         }
         Refusal::ProviderUnreachable => out.raw("The provider of the model cannot be reached."),
+        Refusal::Status { status, message: None } => out.raw(status::message(*status)),
+        Refusal::Status { message: Some(message), .. } => out.quoted(message, MAX_MESSAGE),
         Refusal::Internal => out.raw("The service failed to handle the request."),
     }
     if let Some(millis) = advice.and_then(|advice| advice.millis) {
