@@ -57,15 +57,14 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
     let report = UsageReport::new(controls.budget().clone(), controls.tally().clone());
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
-        .layer(from_fn_with_state(settings.admin.clone(), mark))
+        .layer(from_fn_with_state(controls.addresses().clone(), mark))
         .with_state(report);
     let router = Router::new()
         .merge(usage_route)
         .merge(health_routes(registry.clone()))
         .merge(Router::new().route("/api/v1/ai/health", get(health)).with_state(of_models))
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
-        .route("/", get(pages::front))
-        .route("/docs", get(pages::docs))
+        .merge(pages::routes())
         .fallback(pages::not_found)
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
