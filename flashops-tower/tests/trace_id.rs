@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use flashops_core::limit::RoutePatterns;
 use flashops_tower::client_ip::PeerAddr;
 use flashops_tower::trace_id::{MAX_TEXT, TraceId, TraceIdLayer, TrustIncoming};
 use futures_util::FutureExt;
@@ -226,6 +227,9 @@ fn what_says_something_itself_passes_byte_by_byte() {
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (status, body.as_bytes()), "{path} {status}");
         assert_eq!(answer.header("x-request-id"), answer.id.as_str());
     }
+    let probes = layer.clone().with_text_routes(RoutePatterns::new(["/readyz"]).unwrap());
+    let ready = send(&probes, ask("/readyz", &[]), error(503, Some("text/plain"), "[-]database failed"));
+    assert_eq!(ready.body, "[-]database failed");
     let mut head = ask("/pets", &[]);
     *head.method_mut() = Method::HEAD;
     assert!(send(&layer, head, error(404, None, "")).body.is_empty());

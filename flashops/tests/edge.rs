@@ -81,6 +81,8 @@ async fn inner<B: http_body::Body<Data = Bytes>>(request: Request<B>) -> Respons
             Ok(body) => body.to_bytes().len().to_string(),
             Err(_) => return status(StatusCode::UNPROCESSABLE_ENTITY),
         },
+        "/readyz" => return text(StatusCode::SERVICE_UNAVAILABLE, "[-]database failed"),
+        "/broken" => return text(StatusCode::SERVICE_UNAVAILABLE, "the password is hunter2"),
         "/pets" => "rex".to_owned(),
         CHAT => r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#.to_owned(),
         _ => return status(StatusCode::NOT_FOUND),
@@ -97,6 +99,12 @@ fn paused() -> AnyBody {
 fn status(status: StatusCode) -> Response<AnyBody> {
     let mut response = Response::new(any(Full::default()));
     *response.status_mut() = status;
+    response
+}
+
+fn text(code: StatusCode, text: &'static str) -> Response<AnyBody> {
+    let mut response = status(code).map(|_| any(Full::from(text)));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
     response
 }
 
@@ -260,6 +268,11 @@ async fn e5_a_panic_is_a_clean_body_with_the_trace_id_and_nothing_of_it() {
     assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (500, &Value::from("internal_error")));
     assert_eq!(answer.json()["instance"], "urn:flashops:request:t-1");
     assert!(!format!("{answer:?}").contains("hunter2"));
+    let text = send(&controls(""), get("/broken", &[])).await;
+    assert_eq!((text.status.as_u16(), &text.json()["code"]), (503, &Value::from("overloaded")));
+    assert!(!format!("{text:?}").contains("hunter2"));
+    let probe = send(&controls(""), get("/readyz", &[])).await;
+    assert_eq!((probe.status.as_u16(), probe.body.as_deref()), (503, Some(&b"[-]database failed"[..])));
 }
 
 fn ask(headers: &[(&str, &str)], body: String) -> Request<AnyBody> {

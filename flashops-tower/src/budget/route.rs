@@ -130,14 +130,14 @@ impl ModelRoute {
     /// The dialect in which a request of any method is answered: as [`Dialect::of`], where the first of the routes
     /// that has the path can say which.
     pub fn dialect_of(routes: &[Self], path: &str, headers: &HeaderMap) -> Dialect {
-        Self::answers(routes, path, headers).0
-    }
-
-    /// The same, and whether one of the routes has the path.
-    pub(crate) fn answers(routes: &[Self], path: &str, headers: &HeaderMap) -> (Dialect, bool) {
         let plain = if routes.is_empty() { Cow::Borrowed(path) } else { plain(path) };
         let route = routes.iter().find(|route| route.has(&plain));
-        (Dialect::of(path, headers, route.and_then(|route| route.dialect)), route.is_some())
+        Dialect::of(path, headers, route.and_then(|route| route.dialect))
+    }
+
+    /// Whether one of the routes has a path, which is [plain].
+    pub(crate) fn any_has(routes: &[Self], path: &str) -> bool {
+        routes.iter().any(|route| route.has(path))
     }
 
     /// Whether a plain path is on this route.

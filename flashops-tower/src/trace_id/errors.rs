@@ -6,11 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::layer::Shared;
+use crate::budget::ModelRoute;
+use crate::path::plain;
 use crate::reject::headers::{REQUEST_ID, X_REQUEST_ID, X_TRACE_ID, insert};
 use crate::reject::{Dialect, RefusableBody, Refusal, RequestId};
 
@@ -21,8 +24,8 @@ pub const MAX_TEXT: usize = 4_096;
 pub(super) struct Answering {
     pub(super) id: HeaderValue,
     pub(super) dialect: Dialect,
-    /// Whether plain text is taken for a message.
-    pub(super) takes_text: bool,
+    /// For errors of plain text.
+    pub(super) path: Option<PathAndQuery>,
     pub(super) has_body: bool,
     pub(super) shared: Arc<Shared>,
 }
@@ -60,11 +63,24 @@ impl Answering {
         let length = body.size_hint().upper();
         match headers.get(CONTENT_TYPE) {
             None if body.is_end_stream() || length == Some(0) => Kind::Nothing,
-            Some(kind) if self.takes_text && is_plain_text(kind) && !headers.contains_key(CONTENT_ENCODING) => {
-                if length.is_some_and(|length| length <= MAX_TEXT as u64) { Kind::Text } else { Kind::Other }
+            Some(kind) if is_plain_text(kind) && !headers.contains_key(CONTENT_ENCODING) && self.takes_text() => {
+                if length.is_some_and(|length| length <= MAX_TEXT as u64) {
+                    Kind::Text
+                } else {
+                    Kind::Other
+                }
             }
             _ => Kind::Other,
         }
+    }
+
+    /// Whether plain text is taken for a message: not of models, and not where programs read it.
+    fn takes_text(&self) -> bool {
+        let path = self.path.as_ref().map_or("", PathAndQuery::path);
+        let Shared { refuser, text_routes, .. } = &*self.shared;
+        let plain = plain(path);
+        let of_model = ModelRoute::any_has(&refuser.routes, &plain) || Dialect::of_path(path).is_some();
+        !of_model && !text_routes.contains(&plain)
     }
 
     /// The error with a body. What it says of an error of the service is dropped: it may tell of the inside.

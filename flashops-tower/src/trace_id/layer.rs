@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use flashops_core::limit::RoutePatterns;
 use tower_layer::Layer;
 
 use super::identity::TrustIncoming;
@@ -19,6 +20,8 @@ pub struct TraceIdLayer {
 pub(super) struct Shared {
     pub(super) trust: TrustIncoming,
     pub(super) refuser: Refuser,
+    /// The routes whose plain text is meant as it is.
+    pub(super) text_routes: RoutePatterns,
 }
 
 impl TraceIdLayer {
@@ -44,6 +47,12 @@ impl TraceIdLayer {
     #[must_use]
     pub fn with_model_routes(self, routes: Arc<[ModelRoute]>) -> Self {
         self.with(|shared| shared.refuser.routes = routes)
+    }
+
+    /// Leaves errors of plain text on these routes as they are: those of health checks, which programs read.
+    #[must_use]
+    pub fn with_text_routes(self, routes: RoutePatterns) -> Self {
+        self.with(|shared| shared.text_routes = routes)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {

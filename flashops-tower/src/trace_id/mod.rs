@@ -47,6 +47,7 @@
 //! An error that the service or its router answers without a body, such as the 404 and 405 of a router or a panic that
 //! was caught, gets one: in the dialect of the route, with the identity. So does one of plain text on a route that
 //! calls no model: the text becomes the message of a 4xx, and of a 5xx, where it may tell of the inside, it is dropped.
+//! Health checks, whose text programs read, are left out by [`TraceIdLayer::with_text_routes`].
 //!
 //! Edge cases: of several lines of one header the first counts, but two `traceparent`s are none. Answers to HEAD get no
 //! body. Plain text of more than [`MAX_TEXT`] bytes, or of unknown length, passes as it is, and so does whatever has

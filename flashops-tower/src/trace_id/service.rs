@@ -10,9 +10,8 @@ use super::errors::Answering;
 use super::future::ResponseFuture;
 use super::identity::{TRACEPARENT, TRACESTATE, TraceId};
 use super::layer::Shared;
-use crate::budget::ModelRoute;
+use crate::reject::RefusableBody;
 use crate::reject::headers::{X_REQUEST_ID, X_TRACE_ID};
-use crate::reject::{Dialect, RefusableBody};
 
 /// The service of a [`TraceIdLayer`](super::TraceIdLayer).
 #[derive(Clone, Debug)]
@@ -41,14 +40,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Shared { trust, refuser } = &*self.shared;
+        let Shared { trust, refuser, .. } = &*self.shared;
         let (id, continues) = TraceId::of(request.headers(), request.extensions(), trust);
-        let path = request.uri().path();
-        let (dialect, calls_model) = ModelRoute::answers(&refuser.routes, path, request.headers());
         let answering = Answering {
             id: id.header().clone(),
-            dialect,
-            takes_text: !calls_model && Dialect::of_path(path).is_none(),
+            dialect: refuser.dialect(request.uri().path(), request.headers()),
+            path: request.uri().path_and_query().cloned(),
             has_body: request.method() != Method::HEAD,
             shared: Arc::clone(&self.shared),
         };

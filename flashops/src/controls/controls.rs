@@ -119,8 +119,8 @@ fn stack<C: Clock>(
     let reject = reject.with_cost_unit(unit);
     let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
     let shared_routes: Arc<[ModelRoute]> = routes.clone().into();
-    let edge = EdgeLayer::new(config.http(), addresses, &shared_routes, &reject);
     let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
+    let edge = EdgeLayer::new(config.http(), addresses, &shared_routes, &exempt, &reject);
     let rate_limit = RateLimitLayer::new(limiter, identify.clone())
         .with_model_routes(routes.clone())
         .with_caller_extension()

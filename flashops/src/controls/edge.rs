@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flashops_core::config::{ClientTrust, HttpOptions, Origins, ProxyHeader, SecurityPreset, TrustIds};
+use flashops_core::limit::RoutePatterns;
 use flashops_tower::body_limit::{BodyLimit, BodyLimitLayer};
 use flashops_tower::budget::ModelRoute;
 use flashops_tower::client_ip::{Chain, ClientIp, ClientIpLayer, Trust};
@@ -48,6 +49,7 @@ impl EdgeLayer {
         http: &HttpOptions,
         addresses: AddressList,
         routes: &Arc<[ModelRoute]>,
+        exempt: &RoutePatterns,
         reject: &DefaultReject,
     ) -> Self {
         Self {
@@ -55,7 +57,8 @@ impl EdgeLayer {
             trace_id: TraceIdLayer::new()
                 .with_trust(trust_ids(http))
                 .with_reject(reject.clone())
-                .with_model_routes(Arc::clone(routes)),
+                .with_model_routes(Arc::clone(routes))
+                .with_text_routes(exempt.clone()),
             security_headers: security_headers(http),
             cors: (!http.cors_origins.is_empty()).then(|| cors(&http.cors_origins)),
             times: BodyTimesLayer { idle: http.idle_timeout, total: http.response_deadline },
