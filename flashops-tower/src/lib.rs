@@ -6,8 +6,13 @@
 //! | [`budget`] | a layer that reserves before each call of a model and settles after it |
 //! | [`inspect`] | what a request asks for: model, caps, stream; and the few changes that are made to it |
 //! | [`fallback`] | a layer that tries the next model when one fails or cannot be paid |
+//! | [`provider_limits`] | a layer around a client that heeds what its provider says of its limits |
 //! | [`usage`] | what a response used, read while it passes |
 //! | [`identify`] | who is asking |
+//! | [`client_ip`] | the client's address, where proxies stand in between |
+//! | [`ip_allow`] | a layer that lets addresses in by lists |
+//! | [`trace_id`] | a layer that gives each request an identity, and each error a body |
+//! | [`security_headers`], [`body_limit`] | layers for what browsers are told, and for how long a body may be |
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
@@ -26,6 +31,7 @@ pub mod usage;
 #[cfg(feature = "tokio")]
 pub mod drain;
 pub mod fallback;
+pub mod provider_limits;
 pub mod client_ip;
 pub mod identify;
 pub mod ip_allow;
@@ -37,6 +43,8 @@ pub mod body_limit;
 mod json;
 mod path;
 mod per_thread;
+mod tariff;
 
 pub use budget::TokenBudgetLayer;
+pub use provider_limits::ProviderLimitsLayer;
 pub use rate_limit::RateLimitLayer;
