@@ -10,10 +10,12 @@
 //! | `FLASHOPS_LISTEN` | the address to serve on | `127.0.0.1:8080` |
 //! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits | |
 //! | `RATE_LIMIT_PER_MINUTE` | requests in a minute that call no model; only without `FLASHOPS_CONFIG` | 60 |
-//! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` | where to send OpenAI's formats, and with which key | the stub |
-//! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` | where to send Anthropic's format, and with which key | the stub |
+//! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` or `OPENAI_API_KEY_FILE` | where to send OpenAI's formats, and with which key | the stub |
+//! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` or `ANTHROPIC_API_KEY_FILE` | where to send Anthropic's format, and with which key | the stub |
 //! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
-//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `ADMIN_ALLOW` | networks that may come to the `admin_routes` of the configuration, and whose anonymous callers see everybody's usage and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `TRUSTED_PROXIES` | networks of proxies whose `X-Forwarded-For` is believed | none |
+//! | `CORS_ORIGINS` | pages that may call from a browser, such as `https://app.example.com`, or `*` | none |
 //! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
 //! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
 

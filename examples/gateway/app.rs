@@ -50,7 +50,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, Heal
         .with_health(health.service.clone());
     let controls = Arc::new(controls);
     let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
-    let admins = Admins { allow: settings.admin.clone(), callers };
+    let admins = Admins { allow: controls.addresses().clone(), callers };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
@@ -59,8 +59,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, Heal
         .merge(usage_route)
         .merge(health.routes(admins))
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
-        .route("/", get(pages::front))
-        .route("/docs", get(pages::docs))
+        .merge(pages::routes())
         .fallback(pages::not_found)
         .layer(controls.layer())
         .layer(from_fn(peer_addr))

@@ -1,19 +1,25 @@
 //! Pages for people.
 
-use axum::response::{Html, IntoResponse, Response};
+use axum::Router;
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use flashops::tower::security_headers::SecurityHeadersLayer;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 
-pub(crate) async fn front() -> Html<&'static str> {
+/// The pages, with the headers that pages need. Those for programs, which are added further out, leave them alone.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/", get(front)).route("/docs", get(docs)).layer(SecurityHeadersLayer::html())
+}
+
+async fn front() -> Html<&'static str> {
     Html(include_str!("front.html"))
 }
 
-pub(crate) async fn docs() -> Html<&'static str> {
+async fn docs() -> Html<&'static str> {
     Html(include_str!("docs.html"))
 }
 
-pub(crate) async fn not_found() -> Response {
-    let problem =
-        r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"there is no such route; /docs has all"}"#;
-    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/problem+json")], problem).into_response()
+/// The controls make a problem document of it, with the identity of the request.
+pub(crate) async fn not_found() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "There is no such route; /docs has all.")
 }

@@ -5,10 +5,9 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use flashops::core::config::{Config, NoSources};
-use ipnet::IpNet;
+use flashops::core::config::{ClientTrust, Config, NoSources, Origins, ProxyHeader, Sources, SystemSources};
+use flashops::core::network::Networks;
 
-use super::admin::AdminAllow;
 use super::health::Dependency;
 
 pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
@@ -21,7 +20,6 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) openai: Upstream,
     pub(crate) anthropic: Upstream,
-    pub(crate) admin: AdminAllow,
     pub(crate) audit: bool,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) shutdown_grace: Duration,
@@ -41,10 +39,9 @@ impl Settings {
         let listen = variable("FLASHOPS_LISTEN")?.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         Ok(Self {
             listen: listen.parse().map_err(|_| format!("FLASHOPS_LISTEN: {listen:?} is no address with a port"))?,
-            config: config()?,
+            config: with_environment(config()?)?,
             openai: Upstream::of("OPENAI")?,
             anthropic: Upstream::of("ANTHROPIC")?,
-            admin: admin()?,
             audit: variable("FLASHOPS_AUDIT")?.is_some(),
             dependencies: dependencies()?,
             shutdown_grace: shutdown_grace()?,
@@ -55,7 +52,7 @@ impl Settings {
 impl Upstream {
     fn of(name: &str) -> Result<Self, Box<dyn Error>> {
         let base_url = variable(&format!("{name}_BASE_URL"))?;
-        Ok(Self { base_url, key: variable(&format!("{name}_API_KEY"))? })
+        Ok(Self { base_url, key: secret(&format!("{name}_API_KEY"))? })
     }
 }
 
@@ -65,6 +62,19 @@ fn variable(name: &str) -> Result<Option<String>, Box<dyn Error>> {
         Ok(text) => Ok(Some(text)),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(format!("{name}: it is not UTF-8").into()),
+    }
+}
+
+/// A variable, or the file that the variable of the same name with `_FILE` names. No message shows what it holds.
+fn secret(name: &str) -> Result<Option<String>, Box<dyn Error>> {
+    let in_file = format!("{name}_FILE");
+    match (variable(name)?, variable(&in_file)?) {
+        (Some(_), Some(_)) => Err(format!("{name} and {in_file} are both set").into()),
+        (key, None) => Ok(key),
+        (None, Some(path)) => {
+            let text = SystemSources::in_directory("").file(&path).map_err(|error| format!("{in_file}: {error}"))?;
+            Ok(Some(text.trim().to_owned()))
+        }
     }
 }
 
@@ -83,14 +93,28 @@ fn config() -> Result<Config, Box<dyn Error>> {
     Ok(Config::from_toml(&defaults, &NoSources)?)
 }
 
-fn admin() -> Result<AdminAllow, Box<dyn Error>> {
-    let Some(list) = variable("ADMIN_ALLOW")? else { return Ok(AdminAllow::loopback()) };
-    let network = |text: &str| -> Result<IpNet, String> {
-        let text = text.trim();
-        let one = || text.parse().map(|address: std::net::IpAddr| IpNet::from(address));
-        text.parse().or_else(|_| one()).map_err(|_| format!("ADMIN_ALLOW: {text:?} is no address and no network"))
-    };
-    Ok(AdminAllow::new(list.split(',').map(network).collect::<Result<_, _>>()?))
+/// What the environment says of the way in and out, in place of what the configuration says.
+fn with_environment(config: Config) -> Result<Config, Box<dyn Error>> {
+    let mut http = config.http().clone();
+    if let Some(list) = networks("ADMIN_ALLOW")? {
+        http.admin_allow = list;
+    }
+    if let Some(list) = networks("TRUSTED_PROXIES")? {
+        http.trusted_proxies = list;
+        // Proxies that nobody asks are of no use, and one way to ask is usual.
+        if http.client == ClientTrust::Peer {
+            http.client = ClientTrust::Proxies(ProxyHeader::XForwardedFor);
+        }
+    }
+    if let Some(list) = variable("CORS_ORIGINS")? {
+        http.cors_origins = Origins::new(list.split(',')).map_err(|message| format!("CORS_ORIGINS: {message}"))?;
+    }
+    Ok(config.with_http(http))
+}
+
+fn networks(name: &str) -> Result<Option<Networks>, Box<dyn Error>> {
+    let Some(list) = variable(name)? else { return Ok(None) };
+    Ok(Some(list.parse().map_err(|error| format!("{name}: {error}"))?))
 }
 
 fn dependencies() -> Result<Vec<Dependency>, Box<dyn Error>> {

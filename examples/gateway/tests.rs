@@ -20,7 +20,6 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use super::admin::AdminAllow;
 use super::app::{App, app};
 use super::provider::Providers;
 use super::settings::{DEFAULTS, Settings, Upstream};
@@ -38,7 +37,6 @@ fn started(more: &str, base_url: &str, depends_on: &str) -> App {
         config: Config::from_toml(&format!("{DEFAULTS}{more}"), &NoSources).unwrap(),
         openai: upstream(),
         anthropic: upstream(),
-        admin: AdminAllow::loopback(),
         audit: false,
         dependencies: depends_on.split_whitespace().map(|text| text.parse().unwrap()).collect(),
         shutdown_grace: Duration::ZERO,
@@ -309,4 +307,65 @@ async fn a_signal_to_stop_flips_readiness_before_anything_else() {
     assert_eq!(probe(&app.router, STRANGER, None, "/livez").await.status, StatusCode::OK);
     assert_eq!(probe(&app.router, STRANGER, None, "/").await.status, StatusCode::OK, "what still comes is served");
     assert!(timeout(Duration::from_secs(2), &mut drained).await.is_ok());
+}
+
+/// The gateway with its defaults, in front of nobody.
+fn alone(more: &str) -> Router {
+    gateway(more, "http://127.0.0.1:9")
+}
+
+async fn from(gateway: &Router, peer: &str, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+    let peer: std::net::SocketAddr = peer.parse().unwrap();
+    let mut request = Request::get(path).extension(axum::extract::ConnectInfo(peer)).body(Body::empty()).unwrap();
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    let (head, body) = gateway.clone().oneshot(request).await.unwrap().into_parts();
+    let body = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+#[tokio::test]
+async fn every_answer_has_its_identity_and_its_security_headers_the_routers_own_too() {
+    let gateway = alone("");
+    for (method, path, status) in [
+        (Method::GET, "/", 200),
+        (Method::GET, "/livez", 200),
+        (Method::GET, "/nowhere", 404),
+        (Method::GET, "/v1/messages", 405),
+        (Method::POST, "/v1/embeddings", 502),
+    ] {
+        let answer = send(&gateway, method, path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        let id = answer.header("x-trace-id");
+        assert!(id.len() == 32 && answer.header("x-request-id") == id, "{path}");
+        assert!(status < 400 || answer.body.to_string().contains(id), "{path}: {}", answer.body);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("strict-transport-security"), "max-age=63072000; includeSubDomains", "{path}");
+        let policy = answer.header("content-security-policy");
+        assert_eq!(policy.starts_with("default-src 'self'"), path == "/", "{path}: {policy}");
+    }
+    let nowhere = send(&gateway, Method::GET, "/nowhere").await;
+    assert_eq!(nowhere.body["detail"], "There is no such route; /docs has all.");
+}
+
+#[tokio::test]
+async fn everybodys_usage_is_shown_to_the_networks_of_administrators_behind_a_proxy_too() {
+    let stub = StubProvider::start().await.unwrap();
+    let http = "trusted_proxies = [\"127.0.0.1\"]\nadmin_allow = [\"192.0.2.0/24\"]\n";
+    let gateway = gateway(http, &stub.base_url());
+    assert_eq!(send(&gateway, Method::POST, "/v1/chat/completions").await.status, StatusCode::OK);
+    let client = [("x-forwarded-for", "198.51.100.7")];
+    let administrator = [("x-forwarded-for", "6.6.6.6, 192.0.2.9")];
+    for (peer, headers, key, seen) in [
+        ("127.0.0.1:1", &client, "198.51.100.7", 0),
+        ("127.0.0.1:1", &administrator, "192.0.2.9", 1),
+        ("192.0.2.9:1", &client, "192.0.2.9", 1),
+        ("198.51.100.8:1", &administrator, "198.51.100.8", 0),
+    ] {
+        let body = from(&gateway, peer, "/api/v1/ai/usage", headers).await.body;
+        assert_eq!(body["totals"]["requests"], seen, "{peer}: {body}");
+        assert!(body["limits"].to_string().contains(&format!("\"key\":\"{key}\"")), "{peer}: {body}");
+    }
+    stub.shutdown().await;
 }

@@ -3,7 +3,7 @@
 //! ```
 //! use axum::{Router, middleware::from_fn, routing::get};
 //! use flashops_axum::peer::peer_addr;
-//! use flashops_tower::identify::PeerAddr;
+//! use flashops_tower::client_ip::PeerAddr;
 //!
 //! async fn whoami(axum::Extension(peer): axum::Extension<PeerAddr>) -> String {
 //!     peer.0.ip().to_string()
@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use flashops_tower::identify::PeerAddr;
+use flashops_tower::client_ip::PeerAddr;
 
 /// Middleware for [`axum::middleware::from_fn`]: gives the layers inside of it the address that axum knows.
 pub async fn peer_addr(mut request: Request, next: Next) -> Response {

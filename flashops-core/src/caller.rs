@@ -18,8 +18,9 @@
 //! for. The key of a user has its organisation in it, so that users of one name in two organisations are two.
 //!
 //! Edge cases: an anonymous caller has its address as user and as organisation, so that limits on these scopes hold
-//! for it too. An IPv6 address counts as its /64, an IPv4 address mapped into IPv6 as itself. A known caller has no
-//! address until one is given with [`Caller::at`]; limits on addresses do not count it before.
+//! for it too. An IPv6 address counts as its /64, or as a wider network by [`Place`]; an IPv4 address mapped into IPv6
+//! as itself. A known caller has no address until one is given with [`Caller::at`]; limits on addresses do not count it
+//! before.
 //!
 //! What this module does not do: authenticate, or read a request.
 
@@ -36,6 +37,7 @@ pub use table::{CallerTable, KeyError};
 
 use self::names::{Identity, Names};
 use crate::key::{Fingerprint, Key, Scope, ScopeSet, Scopes};
+use crate::network::V6Prefix;
 
 /// A user of an organisation, or a stranger at an address.
 #[derive(Clone)]
@@ -60,21 +62,47 @@ enum Standing {
 /// asked for.
 #[derive(Clone)]
 struct Address {
-    ip: IpAddr,
+    place: Place,
     network: OnceLock<Arc<Network>>,
 }
 
 impl Address {
-    const fn new(ip: IpAddr) -> Self {
-        Self { ip, network: OnceLock::new() }
+    const fn new(place: Place) -> Self {
+        Self { place, network: OnceLock::new() }
     }
 
     fn network(&self) -> &Network {
-        self.network.get_or_init(|| Arc::new(Network::of(self.ip)))
+        self.network.get_or_init(|| Arc::new(Network::of(self.place)))
     }
 }
 
-/// The unit in which addresses are handed out, one IPv4 address or the /64 of an IPv6 address, with its fingerprint.
+/// An address, and how much of it counts. An address by itself counts as its /64 where it is one of IPv6.
+///
+/// ```
+/// use flashops_core::caller::{Caller, Place};
+/// use flashops_core::network::V6Prefix;
+///
+/// let ip: std::net::IpAddr = "2001:db8:1:2::7".parse()?;
+/// let wide = V6Prefix::new(48).expect("48 is allowed");
+/// assert_eq!(Caller::anonymous(ip).user(), "2001:db8:1:2::/64");
+/// assert_eq!(Caller::anonymous_at(Place { ip, prefix: wide }).user(), "2001:db8:1::/48");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The address.
+    pub ip: IpAddr,
+    /// How many bits of it count if it is one of IPv6.
+    pub prefix: V6Prefix,
+}
+
+impl From<IpAddr> for Place {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip, prefix: V6Prefix::default() }
+    }
+}
+
+/// The unit in which addresses are handed out, one IPv4 address or a network of IPv6, with its fingerprint.
 struct Network {
     text: ArrayString<{ Self::MAX_TEXT }>,
     fingerprint: Fingerprint,
@@ -84,11 +112,11 @@ impl Network {
     /// The longest text: an IPv6 address and `/64`.
     const MAX_TEXT: usize = 42;
 
-    fn of(ip: IpAddr) -> Self {
+    fn of(Place { ip, prefix }: Place) -> Self {
         let mut text = ArrayString::new();
         let written = match ip.to_canonical() {
             IpAddr::V4(ip) => write!(text, "{ip}"),
-            IpAddr::V6(ip) => write!(text, "{}/64", Ipv6Addr::from_bits(ip.to_bits() & (!0 << 64))),
+            IpAddr::V6(ip) => write!(text, "{}/{}", Ipv6Addr::from_bits(prefix.mask(ip.to_bits())), prefix.get()),
         };
         written.expect("no address is longer");
         let fingerprint = Key::new(Scope::Ip, &text).fingerprint();
@@ -113,7 +141,12 @@ impl Caller {
 
     /// Somebody without credentials, known by its address only.
     pub fn anonymous(ip: IpAddr) -> Self {
-        let address = Address::new(ip);
+        Self::anonymous_at(ip.into())
+    }
+
+    /// The same, where more than a /64 may be one caller.
+    pub fn anonymous_at(place: Place) -> Self {
+        let address = Address::new(place);
         let identity = Identity::stranger(&address.network().text);
         Self { address: Some(address), ..Self::with(identity, Standing::Anonymous) }
     }
@@ -126,8 +159,14 @@ impl Caller {
 
     /// The same caller, at an address.
     #[must_use]
-    pub fn at(mut self, ip: IpAddr) -> Self {
-        self.address = Some(Address::new(ip));
+    pub fn at(self, ip: IpAddr) -> Self {
+        self.at_place(ip.into())
+    }
+
+    /// The same, where more than a /64 may be one address.
+    #[must_use]
+    pub fn at_place(mut self, place: Place) -> Self {
+        self.address = Some(Address::new(place));
         self
     }
 
@@ -141,7 +180,7 @@ impl Caller {
         self.names.get().org()
     }
 
-    /// The network, if an address is known: an IPv4 address, or the /64 of an IPv6 address.
+    /// The network, if an address is known: an IPv4 address, or the network of an IPv6 address.
     pub fn ip(&self) -> Option<&str> {
         self.address.as_ref().map(|address| address.network().text.as_str())
     }
@@ -246,6 +285,20 @@ mod tests {
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:ffff:ffff:ffff"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn a_wider_network_is_one_caller_by_choice_and_another_than_its_parts() {
+        let user = |ip: &str, bits: u8| {
+            let place = Place { ip: ip.parse().unwrap(), prefix: V6Prefix::new(bits).unwrap() };
+            Caller::anonymous_at(place).user().to_owned()
+        };
+        for (bits, network) in [(64, "2001:db8:aaaa:bbcc::/64"), (56, "2001:db8:aaaa:bb00::/56"), (32, "2001:db8::/32")]
+        {
+            assert_eq!(user("2001:db8:aaaa:bbcc:1:2:3:4", bits), network);
+            assert_eq!(user("192.0.2.7", bits), "192.0.2.7");
+            assert_eq!(user("::ffff:192.0.2.7", bits), "192.0.2.7");
+        }
     }
 
     #[test]

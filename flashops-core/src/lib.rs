@@ -34,6 +34,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod units;
+pub mod network;
 pub mod key;
 pub mod caller;
 pub mod clock;

@@ -11,6 +11,10 @@
 //! | [`identify`] | who is asking |
 //! | [`health`] | checks of what the service depends on, and what runs them |
 //! | [`gate`] | a layer that turns requests away while a critical check fails |
+//! | [`client_ip`] | the client's address, where proxies stand in between |
+//! | [`ip_allow`] | a layer that lets addresses in by lists |
+//! | [`trace_id`] | a layer that gives each request an identity, and each error a body |
+//! | [`security_headers`], [`body_limit`] | layers for what browsers are told, and for how long a body may be |
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
@@ -30,10 +34,15 @@ pub mod usage;
 pub mod drain;
 pub mod fallback;
 pub mod provider_limits;
+pub mod client_ip;
 pub mod identify;
 pub mod health;
 pub mod gate;
+pub mod ip_allow;
 pub mod reject;
+pub mod trace_id;
+pub mod security_headers;
+pub mod body_limit;
 
 mod json;
 mod path;

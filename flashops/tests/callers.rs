@@ -6,7 +6,7 @@ mod support;
 
 use bytes::Bytes;
 use flashops::core::caller::Caller;
-use flashops::tower::identify::PeerAddr;
+use flashops::tower::client_ip::PeerAddr;
 use http::Request;
 use http_body_util::Full;
 use support::{CHAT, Desk, ask, get, with_header, without_key};

@@ -1,13 +1,12 @@
 //! Which key belongs to whom.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use hashbrown::HashTable;
 use siphasher::sip128::SipHasher13;
 
 use super::names::Pages;
-use super::{Address, Caller, Standing};
+use super::{Address, Caller, Place, Standing};
 use crate::key::Fingerprint;
 
 /// The callers that a service knows, by the API key that they present.
@@ -40,7 +39,7 @@ struct Known {
     user: Fingerprint,
     org: Fingerprint,
     /// The caller's own address, which few in a table have.
-    ip: Option<Box<IpAddr>>,
+    address: Option<Box<Place>>,
     page: u32,
     place: u16,
     standing: Standing,
@@ -74,8 +73,8 @@ impl CallerTable {
         }
         let (page, place) = self.pages.keep(&caller.names);
         let Caller { user, org, standing, address, .. } = caller;
-        let ip = address.map(|address| Box::new(address.ip));
-        let known = Known { print, user, org, ip, page, place, standing };
+        let address = address.map(|address| Box::new(address.place));
+        let known = Known { print, user, org, address, page, place, standing };
         self.known.insert_unique(hash(print), known, |known| hash(known.print));
         Ok(())
     }
@@ -87,7 +86,7 @@ impl CallerTable {
         }
         let known = self.known(self.print(key))?;
         let Known { user, org, page, place, standing, .. } = *known;
-        let address = known.ip.as_deref().map(|ip| Address::new(*ip));
+        let address = known.address.as_deref().map(|place| Address::new(*place));
         Some(Caller { user, org, names: self.pages.get(page, place), standing, address })
     }
 

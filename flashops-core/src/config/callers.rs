@@ -48,7 +48,7 @@ fn name<'r>(text: &'r Text, key: &str) -> Result<&'r str, Mistake> {
     if !(1..=MAX_NAME).contains(&name.len()) || name.contains(char::is_control) {
         return wrong(format!("`{key}` has 1 to {MAX_NAME} bytes, and no control characters"));
     }
-    if name.strip_suffix("/64").unwrap_or(name).parse::<IpAddr>().is_ok() {
+    if name.split_once('/').map_or(name, |(address, _)| address).parse::<IpAddr>().is_ok() {
         return wrong(format!("`{key}` cannot be an address: anonymous callers are counted by theirs"));
     }
     Ok(name)

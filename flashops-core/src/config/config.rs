@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::callers;
 use super::error::ConfigError;
+use super::http::{self, HttpOptions};
 use super::limits::{self, Share};
 use super::options::Options;
 use super::policy;
@@ -32,6 +33,7 @@ pub struct Config {
     routes: Vec<RouteConfig>,
     prices: Arc<PriceBook>,
     options: Options,
+    http: HttpOptions,
 }
 
 impl Config {
@@ -97,6 +99,18 @@ impl Config {
         &self.prices
     }
 
+    /// How requests and responses are treated on the way in and out.
+    pub const fn http(&self) -> &HttpOptions {
+        &self.http
+    }
+
+    /// Takes these instead of what the file says, as a service does whose environment has a say.
+    #[must_use]
+    pub fn with_http(mut self, http: HttpOptions) -> Self {
+        self.http = http;
+        self
+    }
+
     /// Everything else.
     pub const fn options(&self) -> &Options {
         &self.options
@@ -111,7 +125,8 @@ impl Config {
         let switches = policy::switches(&raw.policy)?;
         let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
         let options = policy::options(&raw.policy)?;
-        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options })
+        let http = http::read(&raw.http)?;
+        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options, http })
     }
 }
 
@@ -124,6 +139,7 @@ impl fmt::Debug for Config {
             .field("callers", &self.callers)
             .field("routes", &self.routes)
             .field("options", &self.options)
+            .field("http", &self.http)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration file: callers, limits, routes, switches and prices in one TOML schema.
+//! The configuration file: callers, limits, routes, switches, HTTP and prices in one TOML schema.
 //!
 //! ```
 //! use flashops_core::config::{Config, NoSources};
@@ -105,6 +105,26 @@
 //! | `threshold_tokens` | of an organisation, for the tally's alarm; from 1 | 100000 |
 //! | `threshold_window` | over which it is counted, `"1s"` to `"1d"` | `"1h"` |
 //!
+//! `[http]`:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `client_ip` | where the client's address is: `"peer"`, `"x-forwarded-for"`, `"forwarded"`, or one header, `"x-real-ip"` | `"x-forwarded-for"` with `trusted_proxies` or `trusted_hops`, else `"peer"` |
+//! | `trusted_proxies` | the proxies whose headers are believed: [`Networks`](crate::network::Networks) | none |
+//! | `trusted_hops` | instead: how many proxies there are, 1 to 32 | none |
+//! | `ipv6_prefix` | how many bits of an IPv6 address are one client, 32 to 64 | 64 |
+//! | `trust_request_ids` | whose are taken over: `"always"`, `"trusted-proxies"`, `"never"` | `"always"` |
+//! | `admin_allow` | networks that may come to `admin_routes` | `["loopback"]` |
+//! | `admin_routes` | patterns of routes; see [`RoutePatterns`](crate::limit::RoutePatterns) | none |
+//! | `deny` | networks that may not come at all | none |
+//! | `security_headers` | `"none"`, `"api"`, `"html"` | `"api"` |
+//! | `hsts` | whether `Strict-Transport-Security` is sent without TLS too, for a proxy that has it | `false` |
+//! | `cors_origins` | pages that may call from a browser, `["https://app.example.com"]`, or `["*"]`; at most 64 | none |
+//! | `max_body` | of a request, in bytes, 1 to 1073741824; a call of a model has `inspect_bytes` too | none |
+//! | `deadline` | until a response begins, `"1ms"` to `"1d"` | none |
+//! | `idle_timeout` | of a pause in a response | none |
+//! | `response_deadline` | from the beginning of a response to its end | none |
+//!
 //! `[prices]`:
 //!
 //! | key | value | default |
@@ -130,6 +150,7 @@ mod callers;
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod config;
 mod error;
+mod http;
 mod limits;
 mod options;
 mod policy;
@@ -142,6 +163,7 @@ mod wording;
 
 pub use config::{Config, MAX_TEXT_BYTES};
 pub use error::ConfigError;
+pub use http::{ClientTrust, HttpOptions, MAX_ORIGINS, Origins, ProxyHeader, SecurityPreset, TrustIds};
 pub use limits::Share;
 pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
 pub use routes::{Dialect, Format, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};

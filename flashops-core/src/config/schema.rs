@@ -14,13 +14,15 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 46] = [
-    "admin", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt", "default_model", "dialect",
-    "fallback", "file", "format", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
-    "max_reservations", "max_wait", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
-    "on_store_error", "org", "output_estimate", "path", "replace", "resource", "routes", "scope", "share",
-    "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model",
-    "unmetered_routes", "user", "window", "zone",
+pub(super) const PUBLIC_KEYS: [&str; 61] = [
+    "admin", "admin_allow", "admin_routes", "algorithm", "amount", "anchor", "anonymous", "calls_model",
+    "carry_debt", "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "fallback", "file",
+    "format", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "ipv6_prefix", "max_body",
+    "max_keys", "max_lifetime", "max_output", "max_reservations", "max_wait", "missing_usage", "mode", "name",
+    "on_exhausted", "on_expiry", "on_over", "on_store_error", "org", "output_estimate", "path", "replace",
+    "resource", "response_deadline", "routes", "scope", "security_headers", "share", "spent_status",
+    "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "trust_request_ids",
+    "trusted_hops", "trusted_proxies", "unknown_model", "unmetered_routes", "user", "window", "zone",
 ];
 
 #[derive(Default, Deserialize)]
@@ -30,6 +32,7 @@ pub(super) struct RawConfig {
     pub(super) limit: Vec<Spanned<RawLimit>>,
     pub(super) route: Vec<Spanned<RawRoute>>,
     pub(super) policy: RawPolicy,
+    pub(super) http: RawHttp,
     pub(super) prices: RawPrices,
 }
 
@@ -100,6 +103,26 @@ pub(super) struct RawPolicy {
     pub(super) store_deadline: Option<Text>,
     pub(super) threshold_tokens: Option<Whole>,
     pub(super) threshold_window: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawHttp {
+    pub(super) client_ip: Option<Text>,
+    pub(super) trusted_proxies: Option<Spanned<Vec<String>>>,
+    pub(super) trusted_hops: Option<Whole>,
+    pub(super) ipv6_prefix: Option<Whole>,
+    pub(super) trust_request_ids: Option<Text>,
+    pub(super) admin_allow: Option<Spanned<Vec<String>>>,
+    pub(super) admin_routes: Option<Spanned<Vec<String>>>,
+    pub(super) deny: Option<Spanned<Vec<String>>>,
+    pub(super) security_headers: Option<Text>,
+    pub(super) hsts: Option<bool>,
+    pub(super) cors_origins: Option<Spanned<Vec<String>>>,
+    pub(super) max_body: Option<Whole>,
+    pub(super) deadline: Option<Text>,
+    pub(super) idle_timeout: Option<Text>,
+    pub(super) response_deadline: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

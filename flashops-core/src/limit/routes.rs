@@ -5,7 +5,7 @@ use std::fmt;
 /// A pattern is a path of segments: `*` stands for one segment, `**` at the end for any number of them, none included,
 /// and a leading `!` excludes what it matches. `["/v1/**", "!/v1/models"]` is everything below `/v1` but that one
 /// route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoutePatterns(Vec<Pattern>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]

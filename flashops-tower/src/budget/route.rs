@@ -135,6 +135,11 @@ impl ModelRoute {
         Dialect::of(path, headers, route.and_then(|route| route.dialect))
     }
 
+    /// Whether one of the routes has a path, which is [plain].
+    pub(crate) fn any_has(routes: &[Self], path: &str) -> bool {
+        routes.iter().any(|route| route.has(path))
+    }
+
     /// Whether a plain path is on this route.
     fn has(&self, path: &str) -> bool {
         self.patterns.contains(path) && (!self.only_named || WireFormat::from_path(path) == Some(self.format))

@@ -1,20 +1,10 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use flashops_core::caller::Caller;
 use http::request::Parts;
 
 use super::IdentifyError;
-
-/// An extension of requests: the address that the request came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
-
-impl PeerAddr {
-    /// The address of a request, if it is known.
-    pub(super) fn of(parts: &Parts) -> Option<IpAddr> {
-        parts.extensions.get::<Self>().map(|peer| peer.0.ip())
-    }
-}
+use crate::client_ip::ClientAddr;
 
 /// What becomes of a request without credentials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,13 +27,19 @@ impl Anonymous {
 
 /// The anonymous caller at the address of the request; without one, the caller that all such requests share.
 pub(super) fn anonymous(parts: &Parts) -> Caller {
-    Caller::anonymous(PeerAddr::of(parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    match ClientAddr::of(&parts.extensions) {
+        Some(client) => Caller::anonymous_at(client.place()),
+        None => Caller::anonymous(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+    }
 }
 
 /// The caller, at the address of the request unless it has one already.
 pub(super) fn located(caller: Caller, parts: &Parts) -> Caller {
-    match PeerAddr::of(parts) {
-        Some(ip) if !caller.has_ip() => caller.at(ip),
-        _ => caller,
+    if caller.has_ip() {
+        return caller;
+    }
+    match ClientAddr::of(&parts.extensions) {
+        Some(client) => caller.at_place(client.place()),
+        None => caller,
     }
 }

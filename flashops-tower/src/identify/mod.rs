@@ -2,7 +2,8 @@
 //!
 //! ```
 //! use flashops_core::caller::Caller;
-//! use flashops_tower::identify::{ApiKeys, Identify, IdentifyError, PeerAddr};
+//! use flashops_tower::client_ip::PeerAddr;
+//! use flashops_tower::identify::{ApiKeys, Identify, IdentifyError};
 //! use http::Request;
 //!
 //! let keys = ApiKeys::new(|key: &str| (key == "sk-ann").then(|| Caller::new("ann", "acme")));
@@ -24,16 +25,16 @@
 //! | --- | --- |
 //! | [`ApiKeys`] | `Authorization: Bearer KEY` or `x-api-key: KEY`, by a table of yours |
 //! | [`FromExtension`] | the [`Caller`] that your own authentication put into the request's extensions |
-//! | [`ByPeer`] | the socket address alone |
+//! | [`ByPeer`] | the address alone |
 //! | a closure | whatever it likes |
 //!
 //! Nobody escapes for want of a key: without credentials the caller is the anonymous one of its address, or refused if
 //! [`Anonymous::Refused`] is chosen. Credentials that are present and unknown are refused always, so that a mistyped
 //! key is noticed. A known caller gets its address too, for limits on addresses.
 //!
-//! Where the address comes from: [`PeerAddr`] in the request's extensions. Behind a proxy that is the proxy's, so
-//! whoever knows the client's should put it there. Without any, all anonymous callers are one, at `0.0.0.0`: they
-//! share one account rather than have none.
+//! Where the address comes from: [`ClientAddr::of`](crate::client_ip::ClientAddr::of), so what a
+//! [`ClientIpLayer`](crate::client_ip::ClientIpLayer) found, else the peer's. Without any, all anonymous callers are
+//! one, at `0.0.0.0`: they share one account rather than have none.
 //!
 //! Edge cases: a key that is empty, longer than [`ApiKeys::MAX_KEY`] or no UTF-8 is unknown, as is any other scheme
 //! than `Bearer`. The same key in both headers is one; two different ones are [`IdentifyError::Ambiguous`].
@@ -51,7 +52,7 @@ use std::fmt;
 use flashops_core::caller::Caller;
 use http::request::Parts;
 
-pub use anonymous::{Anonymous, PeerAddr};
+pub use anonymous::Anonymous;
 pub use api_keys::ApiKeys;
 pub use by_peer::ByPeer;
 pub use from_extension::FromExtension;

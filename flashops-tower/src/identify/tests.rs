@@ -4,6 +4,7 @@ use http::{HeaderValue, Request};
 use proptest::prelude::*;
 
 use super::*;
+use crate::client_ip::PeerAddr;
 
 fn request(headers: &[(&str, &[u8])], peer: Option<&str>) -> Parts {
     let mut request = Request::new(());

@@ -10,7 +10,7 @@ use super::advice::Advice;
 use super::refusal::provider_limit;
 use super::text::{Json, Text};
 use super::verdict::Denial;
-use super::{MAX_MESSAGE, Refusal};
+use super::{MAX_MESSAGE, Refusal, status};
 use crate::identify::IdentifyError;
 
 /// Appends the message of a refusal as the content of a JSON string.
@@ -58,6 +58,8 @@ pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice
         }
         Refusal::ProviderLimited { resource, asked, remaining, .. } => provider(out, *resource, *asked, *remaining),
         Refusal::ProviderUnreachable => out.raw("The provider of the model cannot be reached."),
+        Refusal::Status { status, message: None } => out.raw(status::message(*status)),
+        Refusal::Status { message: Some(message), .. } => out.quoted(message, MAX_MESSAGE),
         Refusal::Internal => out.raw("The service failed to handle the request."),
     }
     if let Some(millis) = advice.and_then(|advice| advice.millis) {

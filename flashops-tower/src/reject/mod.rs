@@ -58,6 +58,7 @@
 //! | a body beyond the bound of inspection | 413 | `invalid`: `request_too_large` | `request_too_large` | |
 //! | a provider that does not answer | 502 | `server_error`: `provider_unreachable` | `api_error` | |
 //! | a fault of the service | 500 | `server_error`: `internal_error` | `api_error` | |
+//! | an error without a body ([`Refusal::Status`]) | its own | by the status: `not_found`, `method_not_allowed`, `deadline_exceeded`… | by the status | |
 //!
 //! Every answer has `Cache-Control: no-store`. Where waiting helps there are `Retry-After` (whole seconds, rounded up,
 //! at least 1) and `retry-after-ms` (the same wait, at least 1). `x-should-retry: false` is added where the wait is
@@ -84,7 +85,10 @@ mod verdict;
 mod advice;
 mod message;
 mod document;
+mod status;
 mod body;
+mod refusable;
+mod refuser;
 mod respond;
 mod text;
 
@@ -93,6 +97,8 @@ mod tests;
 
 pub use body::RejectBody;
 pub use dialect::Dialect;
+pub use refusable::RefusableBody;
 pub use refusal::{MAX_MESSAGE, Refusal, least};
+pub(crate) use refuser::Refuser;
 pub use request_id::RequestId;
 pub use respond::{DefaultReject, NotDispatched, RefusalContext, Reject, SpentStatus, refuse};

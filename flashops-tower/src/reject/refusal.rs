@@ -6,6 +6,7 @@ use flashops_core::limit::{Denied, Policy, Resource, Retry};
 use flashops_core::price::Price;
 use flashops_core::store::StoreError;
 use flashops_core::units::{Amounts, Cost, Tokens};
+use http::StatusCode;
 
 use crate::identify::IdentifyError;
 use crate::inspect::InspectError;
@@ -88,6 +89,13 @@ pub enum Refusal<'a> {
     },
     /// The call was not answered by the provider of the model.
     ProviderUnreachable,
+    /// An error of which no more is known than its status, and what was said with it.
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What it says to the client; [`MAX_MESSAGE`] bytes of it are sent. `None` for what the status means.
+        message: Option<&'a str>,
+    },
     /// Something else that is not the client's fault.
     Internal,
 }

@@ -5,7 +5,7 @@ use flashops_core::store::StoreError;
 use flashops_core::units::Amounts;
 use http::StatusCode;
 
-use super::{Refusal, SpentStatus};
+use super::{Refusal, SpentStatus, status};
 use crate::identify::IdentifyError;
 
 /// A problem type of the rate-limit draft, or none.
@@ -129,6 +129,7 @@ impl Verdict {
             Refusal::ProviderUnreachable => {
                 Self::blank(StatusCode::BAD_GATEWAY, SERVER, "provider_unreachable", "api_error")
             }
+            Refusal::Status { status, .. } => status::verdict(*status),
             Refusal::Internal => Self::blank(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", "api_error"),
         }
     }
@@ -145,7 +146,12 @@ impl Verdict {
         }
     }
 
-    const fn blank(status: StatusCode, kind: &'static str, code: &'static str, anthropic: &'static str) -> Self {
+    pub(super) const fn blank(
+        status: StatusCode,
+        kind: &'static str,
+        code: &'static str,
+        anthropic: &'static str,
+    ) -> Self {
         Self { status, kind, code, anthropic, problem: Problem::Blank }
     }
 

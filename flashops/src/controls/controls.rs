@@ -12,12 +12,14 @@ use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
 use flashops_tower::fallback::FallbackLayer;
 use flashops_tower::gate::GateLayer;
 use flashops_tower::inspect::WireFormat;
+use flashops_tower::ip_allow::AddressList;
 use flashops_tower::rate_limit::RateLimitLayer;
 use flashops_tower::reject::headers::{Family, Headers};
 use flashops_tower::reject::{self, DefaultReject};
 use http::HeaderMap;
 
 use super::ControlsLayer;
+use super::edge::{EdgeLayer, address_rules};
 use super::identify::ConfiguredCallers;
 
 /// The paths that are neither counted, identified nor turned away: health checks.
@@ -29,6 +31,7 @@ pub struct Controls<C: Clock = CoarseClock> {
     budget: Budget<MemoryStore<C>>,
     tally: Arc<Tally>,
     errors: Arc<EstimateErrors>,
+    addresses: AddressList,
     layer: ControlsLayer<C>,
 }
 
@@ -61,9 +64,10 @@ impl<C: Clock> Controls<C> {
         let errors = Arc::new(EstimateErrors::new());
         let all = ((Arc::clone(&tally), Arc::clone(&errors)), Arc::clone(&recorder));
         let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), all);
+        let addresses = AddressList::new(address_rules(config.http()));
         let limiter = RateLimiter::with_store(store).with_recorder(Arc::new((Arc::clone(&tally), recorder)));
-        let layer = stack(config, &budget, limiter, own);
-        Self { budget, tally, errors, layer }
+        let layer = stack(config, &budget, limiter, own, addresses.clone());
+        Self { budget, tally, errors, addresses, layer }
     }
 
     /// The same, turning requests away with 503 while a critical check of this registry for readiness fails. Health
@@ -89,6 +93,11 @@ impl<C: Clock> Controls<C> {
         &self.errors
     }
 
+    /// Which addresses may come: to administrators' routes, and at all. Its rules can be replaced.
+    pub const fn addresses(&self) -> &AddressList {
+        &self.addresses
+    }
+
     /// The dialect in which clients on this path expect an error, for those that the service writes itself.
     pub fn dialect_of(&self, path: &str, headers: &HeaderMap) -> reject::Dialect {
         ModelRoute::dialect_of(self.layer.routes(), path, headers)
@@ -111,6 +120,7 @@ fn stack<C: Clock>(
     budget: &Budget<MemoryStore<C>>,
     limiter: RateLimiter<MemoryStore<C>>,
     own: Vec<ModelRoute>,
+    addresses: AddressList,
 ) -> ControlsLayer<C> {
     let options = config.options();
     let identify = ConfiguredCallers::new(config.callers().clone(), options.anonymous);
@@ -119,12 +129,14 @@ fn stack<C: Clock>(
     let reject = DefaultReject::new().with_max_wait(options.max_wait).with_spent_status(spent_status(options));
     let reject = reject.with_cost_unit(unit);
     let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
+    let shared_routes: Arc<[ModelRoute]> = routes.clone().into();
     let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
     // Until there are checks, it lets everything through.
     let gate = GateLayer::new(HealthRegistry::new())
         .with_exempt(exempt.clone())
         .with_routes(routes.as_slice())
         .with_reject(reject.clone());
+    let edge = EdgeLayer::new(config.http(), addresses, &shared_routes, &exempt, &reject);
     let rate_limit = RateLimitLayer::new(limiter, identify.clone())
         .with_model_routes(routes.clone())
         .with_caller_extension()
@@ -140,8 +152,8 @@ fn stack<C: Clock>(
         .with_stored_content(options.stored_content)
         .with_unmetered_routes(options.unmetered_routes)
         .with_inspect_bytes(options.inspect_bytes);
-    let fallback = FallbackLayer::new(budget.clone(), routes.clone());
-    ControlsLayer::new(gate, rate_limit, fallback, token_budget, routes.into())
+    let fallback = FallbackLayer::new(budget.clone(), routes);
+    ControlsLayer::new(edge, gate, rate_limit, fallback, token_budget, shared_routes)
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {

@@ -15,11 +15,12 @@ use http_body_util::Full;
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic};
 use tower_layer::Layer;
 
+use super::edge::{Edge, EdgeLayer};
 use super::identify::ConfiguredCallers;
-use super::outer::Outer;
 
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<C: Clock> {
+    edge: EdgeLayer,
     gate: GateLayer,
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
     fallback: FallbackLayer<MemoryStore<C>>,
@@ -29,13 +30,14 @@ pub struct ControlsLayer<C: Clock> {
 
 impl<C: Clock> ControlsLayer<C> {
     pub(super) const fn new(
+        edge: EdgeLayer,
         gate: GateLayer,
         rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
         fallback: FallbackLayer<MemoryStore<C>>,
         token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
         routes: Arc<[ModelRoute]>,
     ) -> Self {
-        Self { gate, rate_limit, fallback, token_budget, routes }
+        Self { edge, gate, rate_limit, fallback, token_budget, routes }
     }
 
     pub(super) fn with_health(self, health: HealthRegistry) -> Self {
@@ -50,6 +52,7 @@ impl<C: Clock> ControlsLayer<C> {
 impl<C: Clock> Clone for ControlsLayer<C> {
     fn clone(&self) -> Self {
         Self {
+            edge: self.edge.clone(),
             gate: self.gate.clone(),
             rate_limit: self.rate_limit.clone(),
             fallback: self.fallback.clone(),
@@ -69,20 +72,16 @@ type Budgeted<S, C> =
     TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
 
 impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Outer<Gate<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>>;
+    type Service = Edge<Gate<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
         let budgeted = self.fallback.layer(self.token_budget.layer(caught));
-        Outer::new(self.gate.layer(self.rate_limit.layer(budgeted)), Arc::clone(&self.routes))
+        self.edge.layer(self.gate.layer(self.rate_limit.layer(budgeted)))
     }
 }
 
-/// An extension of responses: the service panicked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Panicked;
-
-/// Marks the response of a panic; [`Outer`] writes its body in the dialect of the route.
+/// Makes a response of a panic that says nothing of it; further out it gets a body in the dialect of the route.
 #[derive(Clone, Copy, Debug)]
 pub struct MarkPanic;
 
@@ -93,7 +92,6 @@ impl ResponseForPanic for MarkPanic {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response.extensions_mut().insert(CallFailed);
-        response.extensions_mut().insert(Panicked);
         response
     }
 }

@@ -43,28 +43,43 @@
 //!
 //! From the outside in:
 //!
-//! 1. the identity of the request, `x-request-id`, taken from the client if it is well-formed, and on every response;
-//! 2. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
-//! 3. the rate limit, on all routes that call no model; health checks pass it uncounted;
-//! 4. the fall-back to the next model, on routes that have a chain of them;
-//! 5. the token budget, on the routes that call one, with all limits of the request in one reservation;
-//! 6. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
-//! 7. your service.
+//! 1. the client's address, from the headers of proxies that are trusted
+//!    ([`client_ip`](flashops_tower::client_ip));
+//! 2. the identity of the request, on every response and in every error, and bodies for errors that have none
+//!    ([`trace_id`](flashops_tower::trace_id));
+//! 3. security headers ([`security_headers`](flashops_tower::security_headers));
+//! 4. the time that a response may take, from its beginning to its end;
+//! 5. CORS, of tower-http: a preflight is answered here, and counted nowhere;
+//! 6. the time that a request may take until its response begins;
+//! 7. addresses that may not come ([`ip_allow`](flashops_tower::ip_allow));
+//! 8. the length of request bodies ([`body_limit`](flashops_tower::body_limit));
+//! 9. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
+//! 10. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 11. the fall-back to the next model, on routes that have a chain of them;
+//! 12. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 13. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 14. your service.
+//!
+//! The table `[http]` of the configuration switches 1 to 8. What it does not name is not there, but for the
+//! identity, and for the security headers, which are `"api"` unless it says otherwise.
 //!
 //! Edge cases: authentication of your own goes outside of this, and puts a
-//! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. CORS goes
-//! outside too, so that preflights are not counted. The request that your service gets has another body type, and so
-//! has the response; the response body is boxed once, where panics are caught.
+//! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. The request
+//! that your service gets has another body type, and so has the response; the response body is boxed once, where
+//! panics are caught. Deadlines need the tokio runtime with its timer; without them no runtime is needed. A call that
+//! ends at a deadline is settled as one that its client left. With CORS every OPTIONS request is taken for a preflight.
 //!
-//! What this module does not do: time out, compress, or serve. tower-http and your server do.
+//! What this module does not do: compress, speak TLS, or serve. tower-http and your server do.
 
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod controls;
+mod deadlines;
+mod edge;
 mod identify;
 mod layer;
-mod outer;
 
 pub use controls::{Controls, EXEMPT_PATHS};
+pub use deadlines::{BodyTimes, BodyTimesFuture, TimedBody};
+pub use edge::Edge;
 pub use identify::ConfiguredCallers;
 pub use layer::ControlsLayer;
-pub use outer::{Body, Outer, ResponseFuture};

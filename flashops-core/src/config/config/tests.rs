@@ -382,6 +382,11 @@ fn a_mistake_in_the_policy_is_one_line_with_its_key_and_place() {
 }
 
 #[test]
+fn a_mistake_in_http_is_one_line_with_its_key_and_place() {
+    each_has_its_error(include_str!("../mistakes/http.txt"));
+}
+
+#[test]
 fn a_mistake_in_the_prices_is_one_line_with_its_key_and_place() {
     each_has_its_error(include_str!("../mistakes/prices.txt"));
 }

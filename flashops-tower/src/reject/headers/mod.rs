@@ -69,7 +69,8 @@ use policies::{Policies, Which};
 
 pub(crate) use names::insert;
 pub use names::{
-    FLASHOPS_WARNING, RATELIMIT, RATELIMIT_POLICY, REQUEST_ID, RETRY_AFTER_MS, X_REQUEST_ID, X_SHOULD_RETRY, exposed,
+    FLASHOPS_WARNING, RATELIMIT, RATELIMIT_POLICY, REQUEST_ID, RETRY_AFTER_MS, X_REQUEST_ID, X_SHOULD_RETRY,
+    X_TRACE_ID, exposed,
 };
 
 pub(crate) use notice::Notice;

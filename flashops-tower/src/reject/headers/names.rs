@@ -14,6 +14,8 @@ pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms")
 pub const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// The identity of the request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The same, by the name that services with traces of their own give it.
+pub const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 /// The identity of the request, where Anthropic's clients look for it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The names of exceeded limits that only warn, as a list of strings (RFC 9651).
@@ -69,7 +71,8 @@ pub(super) const ANTHROPIC_OUTPUT_TOKENS: Trio = [
 /// assert!(names.contains(&flashops_tower::budget::OUTPUT_CAP));
 /// ```
 pub fn exposed() -> impl Iterator<Item = HeaderName> {
-    let own = [RETRY_AFTER_MS, X_SHOULD_RETRY, X_REQUEST_ID, REQUEST_ID, RATELIMIT_POLICY, RATELIMIT, FLASHOPS_WARNING];
+    let own = [RETRY_AFTER_MS, X_SHOULD_RETRY, X_REQUEST_ID, X_TRACE_ID, REQUEST_ID];
+    let limits = [RATELIMIT_POLICY, RATELIMIT, FLASHOPS_WARNING];
     let vendors = [
         LEGACY,
         OPENAI_REQUESTS,
@@ -79,7 +82,7 @@ pub fn exposed() -> impl Iterator<Item = HeaderName> {
         ANTHROPIC_INPUT_TOKENS,
         ANTHROPIC_OUTPUT_TOKENS,
     ];
-    [RETRY_AFTER, OUTPUT_CAP, FALLBACK].into_iter().chain(own).chain(vendors.into_iter().flatten())
+    [RETRY_AFTER, OUTPUT_CAP, FALLBACK].into_iter().chain(own).chain(limits).chain(vendors.into_iter().flatten())
 }
 
 /// Sets a header. One that has no value, or for which a hostile map has no room left, is left out.
