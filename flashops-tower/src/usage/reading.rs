@@ -180,8 +180,8 @@ impl Payload {
         Ok(())
     }
 
-    /// Counts the searches among the items of an answer of `OpenAI`'s responses, whose usage does not name them. Opening
-    /// a page that was found, and looking for words in it, are no searches.
+    /// Counts the searches among the items of an answer of `OpenAI`'s responses, whose usage does not name them.
+    /// Opening a page that was found, and looking for words in it, are no searches.
     fn output(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         cursor.array(|cursor| {
             if cursor.peek()? != b'{' {
