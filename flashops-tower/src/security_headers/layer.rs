@@ -24,6 +24,11 @@ impl SecurityHeadersLayer {
         Self::of(presets::html())
     }
 
+    /// No header, until [`with`](Self::with) adds one.
+    pub fn none() -> Self {
+        Self::of(Vec::new())
+    }
+
     fn of(pairs: Vec<Pair>) -> Self {
         Self { pairs: pairs.into(), hsts: false }
     }

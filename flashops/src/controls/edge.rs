@@ -29,7 +29,7 @@ const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
 pub(super) struct EdgeLayer {
     client_ip: ClientIpLayer,
     trace_id: TraceIdLayer,
-    security_headers: Option<SecurityHeadersLayer>,
+    security_headers: SecurityHeadersLayer,
     cors: Option<CorsLayer>,
     times: BodyTimesLayer,
     deadline: Option<TimeoutLayer>,
@@ -38,9 +38,8 @@ pub(super) struct EdgeLayer {
 }
 
 /// The layers around the limits, from the outside in.
-pub type Edge<S> = ClientIp<TraceIdService<Headed<BodyTimes<Opened<Timed<IpAllow<BodyLimit<S>>>>>>>>;
+pub type Edge<S> = ClientIp<TraceIdService<SecurityHeaders<BodyTimes<Opened<Timed<IpAllow<BodyLimit<S>>>>>>>>;
 
-type Headed<S> = Either<SecurityHeaders<S>, S>;
 type Opened<S> = Either<Cors<S>, S>;
 type Timed<S> = Either<Timeout<S>, S>;
 
@@ -81,7 +80,7 @@ impl<S> Layer<S> for EdgeLayer {
         let allowed = self.ip_allow.layer(self.body_limit.layer(inner));
         let timed = optional(self.deadline, allowed);
         let opened = optional(self.cors.clone(), timed);
-        let headed = optional(self.security_headers.clone(), self.times.layer(opened));
+        let headed = self.security_headers.layer(self.times.layer(opened));
         self.client_ip.layer(self.trace_id.layer(headed))
     }
 }
@@ -129,13 +128,13 @@ fn trust_ids(http: &HttpOptions) -> TrustIncoming {
     }
 }
 
-fn security_headers(http: &HttpOptions) -> Option<SecurityHeadersLayer> {
+fn security_headers(http: &HttpOptions) -> SecurityHeadersLayer {
     let preset = match http.security_headers {
-        SecurityPreset::None => return None,
+        SecurityPreset::None => return SecurityHeadersLayer::none(),
         SecurityPreset::Api => SecurityHeadersLayer::api(),
         SecurityPreset::Html => SecurityHeadersLayer::html(),
     };
-    Some(if http.hsts { preset.with_hsts() } else { preset })
+    if http.hsts { preset.with_hsts() } else { preset }
 }
 
 /// Pages may call with any method and the headers that they ask for; keys travel in headers, so no cookies.
