@@ -178,6 +178,17 @@ fn each_preset_has_its_headers_and_the_service_knows_better() {
 }
 
 #[test]
+fn a_layer_that_is_off_adds_nothing_and_takes_nothing_away() {
+    let theirs = [("server", "x/1"), ("x-powered-by", "y")];
+    for layer in [SecurityHeadersLayer::off(), SecurityHeadersLayer::off().with_hsts()] {
+        for uri in ["/", "https://pets.example/"] {
+            let headers = headed(&layer, uri, &theirs);
+            assert_eq!((headers.len(), headers["server"].to_str().unwrap()), (2, "x/1"), "{uri}: {headers:?}");
+        }
+    }
+}
+
+#[test]
 fn hsts_is_sent_where_there_is_tls_or_somebody_says_so() {
     let sent = |layer: &SecurityHeadersLayer, uri| headed(layer, uri, &[]).get("strict-transport-security").cloned();
     let (usual, forced) = (SecurityHeadersLayer::api(), SecurityHeadersLayer::api().with_hsts());

@@ -16,13 +16,13 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         call: F,
-        pairs: Arc<[Pair]>,
+        pairs: Option<Arc<[Pair]>>,
         hsts: bool,
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn new(call: F, pairs: Arc<[Pair]>, hsts: bool) -> Self {
+    pub(super) const fn new(call: F, pairs: Option<Arc<[Pair]>>, hsts: bool) -> Self {
         Self { call, pairs, hsts }
     }
 }
@@ -36,9 +36,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.call.poll(cx))?;
+        let Some(pairs) = this.pairs else { return Poll::Ready(Ok(response)) };
         let headers = response.headers_mut();
-        let _full = headers.try_reserve(this.pairs.len() + 1);
-        for (name, value) in this.pairs.iter() {
+        let _full = headers.try_reserve(pairs.len() + 1);
+        for (name, value) in pairs.iter() {
             add(headers, name, value);
         }
         if *this.hsts {

@@ -9,7 +9,8 @@ use super::service::SecurityHeaders;
 /// Adds the headers of a preset to responses that do not have them. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct SecurityHeadersLayer {
-    pairs: Arc<[Pair]>,
+    /// `None` where it is off.
+    pairs: Option<Arc<[Pair]>>,
     hsts: bool,
 }
 
@@ -24,26 +25,25 @@ impl SecurityHeadersLayer {
         Self::of(presets::html())
     }
 
-    /// No header, until [`with`](Self::with) adds one.
-    pub fn none() -> Self {
-        Self::of(Vec::new())
+    /// Off: responses pass as they are, whatever else is said of this layer. So a service can switch it without
+    /// another type.
+    pub const fn off() -> Self {
+        Self { pairs: None, hsts: false }
     }
 
     fn of(pairs: Vec<Pair>) -> Self {
-        Self { pairs: pairs.into(), hsts: false }
+        Self { pairs: Some(pairs.into()), hsts: false }
     }
 
     /// Adds this header, in place of the preset's if it has it.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        let others = self.without(&name).pairs;
-        self.pairs = others.iter().cloned().chain([(name, value)]).collect();
+        if let Some(pairs) = &mut self.pairs {
+            let mut kept: Vec<Pair> = pairs.iter().filter(|(other, _)| *other != name).cloned().collect();
+            kept.push((name, value));
+            *pairs = kept.into();
+        }
         self
-    }
-
-    /// Leaves this header out.
-    fn without(&self, name: &HeaderName) -> Self {
-        Self { pairs: self.pairs.iter().filter(|(other, _)| other != name).cloned().collect(), hsts: self.hsts }
     }
 
     /// Sends `Strict-Transport-Security` whatever the request's scheme.
@@ -58,6 +58,6 @@ impl<S> Layer<S> for SecurityHeadersLayer {
     type Service = SecurityHeaders<S>;
 
     fn layer(&self, inner: S) -> SecurityHeaders<S> {
-        SecurityHeaders::new(inner, Arc::clone(&self.pairs), self.hsts)
+        SecurityHeaders::new(inner, self.pairs.clone(), self.hsts)
     }
 }

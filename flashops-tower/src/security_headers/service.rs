@@ -12,12 +12,12 @@ use super::presets::Pair;
 #[derive(Clone, Debug)]
 pub struct SecurityHeaders<S> {
     inner: S,
-    pairs: Arc<[Pair]>,
+    pairs: Option<Arc<[Pair]>>,
     hsts: bool,
 }
 
 impl<S> SecurityHeaders<S> {
-    pub(super) const fn new(inner: S, pairs: Arc<[Pair]>, hsts: bool) -> Self {
+    pub(super) const fn new(inner: S, pairs: Option<Arc<[Pair]>>, hsts: bool) -> Self {
         Self { inner, pairs, hsts }
     }
 }
@@ -36,6 +36,6 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let hsts = self.hsts || request.uri().scheme() == Some(&Scheme::HTTPS);
-        ResponseFuture::new(self.inner.call(request), Arc::clone(&self.pairs), hsts)
+        ResponseFuture::new(self.inner.call(request), self.pairs.clone(), hsts)
     }
 }

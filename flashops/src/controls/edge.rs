@@ -130,7 +130,7 @@ fn trust_ids(http: &HttpOptions) -> TrustIncoming {
 
 fn security_headers(http: &HttpOptions) -> SecurityHeadersLayer {
     let preset = match http.security_headers {
-        SecurityPreset::None => return SecurityHeadersLayer::none(),
+        SecurityPreset::None => return SecurityHeadersLayer::off(),
         SecurityPreset::Api => SecurityHeadersLayer::api(),
         SecurityPreset::Html => SecurityHeadersLayer::html(),
     };
