@@ -65,6 +65,7 @@ use super::lines::Lines;
 use super::pieces::{JsonArray, JsonLines};
 use super::{BodyKind, MAX_EVENT, Passed};
 use crate::inspect::WireFormat;
+use crate::json::{Cursor, Fault};
 
 /// A filter that can end a stream at any time.
 ///
@@ -208,6 +209,24 @@ fn word(payload: &[u8], (start, end): (usize, usize)) -> Option<Box<str>> {
     let raw = payload.get(start..end)?;
     let fits = raw.len() <= MAX_WORD && !matches!(raw.first(), Some(b'{' | b'[') | None);
     std::str::from_utf8(raw).ok().filter(|_| fits).map(Into::into)
+}
+
+/// The type of an event as it is written, and the index of the block that it speaks of.
+fn type_and_index(payload: &[u8]) -> Result<(Option<&[u8]>, Option<Box<str>>), Fault> {
+    let (mut kind, mut index) = (None, None);
+    Cursor::new(payload).object(|cursor, key| {
+        cursor.peek()?;
+        let start = cursor.position();
+        cursor.skip()?;
+        let value = (start, cursor.position());
+        match key.raw() {
+            b"type" => kind = payload.get(value.0..value.1),
+            b"index" => index = word(payload, value),
+            _ => {}
+        }
+        Ok::<_, Fault>(())
+    })?;
+    Ok((kind, index))
 }
 
 /// A JSON text without line ends, which would end the line of an event.

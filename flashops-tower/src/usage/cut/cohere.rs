@@ -1,5 +1,5 @@
-use super::{word, write_event};
-use crate::json::{Cursor, Fault};
+use super::{type_and_index, write_event};
+use crate::json::Fault;
 
 /// What a stream of Cohere's has said of its blocks.
 #[derive(Debug, Default)]
@@ -17,20 +17,7 @@ enum Block {
 
 impl Cohere {
     pub(super) fn see(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        let (mut kind, mut index) = (None, None);
-        let mut cursor = Cursor::new(payload);
-        cursor.object(|cursor, key| {
-            cursor.peek()?;
-            let start = cursor.position();
-            cursor.skip()?;
-            let value = (start, cursor.position());
-            match key.raw() {
-                b"type" => kind = payload.get(value.0..value.1),
-                b"index" => index = word(payload, value),
-                _ => {}
-            }
-            Ok::<_, Fault>(())
-        })?;
+        let (kind, index) = type_and_index(payload)?;
         match kind {
             Some(b"\"content-start\"") => self.open = index.map(|index| (Block::Content, index)),
             Some(b"\"tool-call-start\"") => self.open = index.map(|index| (Block::ToolCall, index)),
