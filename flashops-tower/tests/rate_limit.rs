@@ -18,8 +18,8 @@ use flashops_core::store::MemoryStore;
 use flashops_tower::budget::ModelRoute;
 use flashops_tower::identify::{ApiKeys, Identify};
 use flashops_tower::inspect::WireFormat;
-use flashops_tower::rate_limit::{RateLimitLayer, ResponseBody};
-use flashops_tower::reject::{Dialect, NotDispatched};
+use flashops_tower::rate_limit::RateLimitLayer;
+use flashops_tower::reject::{Dialect, NotDispatched, RefusableBody};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -28,7 +28,7 @@ use tower::util::BoxCloneService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
 type Limiter = RateLimiter<MemoryStore<ManualClock>>;
-type Service = BoxCloneService<Request<AnyBody>, Response<ResponseBody<AnyBody>>, BoxError>;
+type Service = BoxCloneService<Request<AnyBody>, Response<RefusableBody<AnyBody>>, BoxError>;
 
 fn minute() -> Window {
     Window::Sliding(Duration::from_secs(60))
@@ -63,7 +63,7 @@ fn hello<I: Identify + Send + Sync + 'static>(layer: RateLimitLayer<MemoryStore<
     ServiceBuilder::new().layer(layer).service(inner).boxed_clone()
 }
 
-async fn get(service: &Service, path: &str) -> Response<ResponseBody<AnyBody>> {
+async fn get(service: &Service, path: &str) -> Response<RefusableBody<AnyBody>> {
     let request = Request::get(path).body(full(String::new())).unwrap();
     service.clone().oneshot(request).await.unwrap()
 }

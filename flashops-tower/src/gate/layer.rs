@@ -2,16 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flashops_core::clock::UnixSeconds;
 use flashops_core::health::HealthRegistry;
 use flashops_core::limit::RoutePatterns;
+use http::request::Parts;
 use http::{Request, Response};
 use tower_layer::Layer;
 
 use super::service::Gate;
 use crate::budget::ModelRoute;
 use crate::path::plain;
-use crate::reject::{DefaultReject, NotDispatched, Refusal, RefusalContext, Reject, RejectBody, RequestId};
+use crate::reject::{Refusal, Refuser, Reject, RejectBody};
 
 /// Turns requests away while a critical check for readiness fails; see the [module docs](super).
 #[derive(Clone)]
@@ -24,8 +24,7 @@ pub struct GateLayer {
 pub(super) struct Shared {
     health: HealthRegistry,
     exempt: Option<RoutePatterns>,
-    routes: Arc<[ModelRoute]>,
-    reject: Arc<dyn Reject + Send + Sync>,
+    refuser: Refuser,
     retry: Duration,
 }
 
@@ -36,13 +35,7 @@ impl GateLayer {
 
     /// A layer that looks at this registry.
     pub fn new(health: HealthRegistry) -> Self {
-        Self::of(Shared {
-            health,
-            exempt: None,
-            routes: Arc::default(),
-            reject: Arc::new(DefaultReject::new()),
-            retry: Self::RETRY,
-        })
+        Self::of(Shared { health, exempt: None, refuser: Refuser::default(), retry: Self::RETRY })
     }
 
     /// The same, looking at another registry.
@@ -60,13 +53,15 @@ impl GateLayer {
     /// The routes whose dialects refusals are written in.
     #[must_use]
     pub fn with_routes(self, routes: impl Into<Arc<[ModelRoute]>>) -> Self {
-        Self::of(Shared { routes: routes.into(), ..Shared::clone(&self.shared) })
+        let shared = Shared::clone(&self.shared);
+        Self::of(Shared { refuser: Refuser { routes: routes.into(), ..shared.refuser }, ..shared })
     }
 
     /// How refusals are written.
     #[must_use]
     pub fn with_reject(self, reject: impl Reject + Send + Sync + 'static) -> Self {
-        Self::of(Shared { reject: Arc::new(reject), ..Shared::clone(&self.shared) })
+        let shared = Shared::clone(&self.shared);
+        Self::of(Shared { refuser: Refuser { reject: Arc::new(reject), ..shared.refuser }, ..shared })
     }
 
     /// How long those who are turned away are told to wait.
@@ -92,15 +87,8 @@ impl Shared {
         self.exempt.as_ref().is_some_and(|exempt| exempt.contains(&plain(path)))
     }
 
-    #[cold]
-    pub(super) fn refuse<B>(&self, request: &Request<B>) -> Response<RejectBody> {
-        let dialect = ModelRoute::dialect_of(&self.routes, request.uri().path(), request.headers());
-        // The time is for refusals that name an instant.
-        let context = RefusalContext::new(dialect, UnixSeconds::default());
-        let context = context.with_request_id(RequestId::of(request.headers()));
-        let mut response = self.reject.reject(&Refusal::Overloaded { retry: self.retry }, &context);
-        response.extensions_mut().insert(NotDispatched);
-        response
+    pub(super) fn refuse(&self, parts: &Parts) -> Response<RejectBody> {
+        self.refuser.refuse(parts, &Refusal::Overloaded { retry: self.retry })
     }
 }
 

@@ -44,11 +44,8 @@
 //!
 //! What this module does not do: look at how much there is to do. Limits on concurrency do.
 
-mod future;
 mod layer;
 mod service;
 
-pub use crate::rate_limit::ResponseBody;
-pub use future::ResponseFuture;
 pub use layer::GateLayer;
 pub use service::Gate;

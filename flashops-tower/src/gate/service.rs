@@ -2,14 +2,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use tower_service::Service;
 
-use super::future::ResponseFuture;
 use super::layer::Shared;
-use crate::rate_limit::ResponseBody;
+use crate::reject::{RefusableBody, RefusableFuture};
 
 /// The service of a [`GateLayer`](super::GateLayer). It is ready when the inner service is.
 #[derive(Clone)]
@@ -48,11 +45,10 @@ impl<S: fmt::Debug> fmt::Debug for Gate<S> {
 impl<S, B, R> Service<Request<B>> for Gate<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody<R>>;
+    type Response = Response<RefusableBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = RefusableFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -61,9 +57,9 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.shared.admits(&request) {
-            ResponseFuture::calling(self.inner.call(request))
+            RefusableFuture::passing(self.inner.call(request))
         } else {
-            ResponseFuture::refused(self.shared.refuse(&request))
+            RefusableFuture::refused(self.shared.refuse(&request.into_parts().0))
         }
     }
 }

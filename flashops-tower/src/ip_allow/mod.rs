@@ -42,12 +42,10 @@
 //!
 //! What this module does not do: ban, count, or know countries.
 
-mod future;
 mod layer;
 mod list;
 mod service;
 
-pub use future::ResponseFuture;
 pub use layer::IpAllowLayer;
 pub use list::{AddressList, AddressRules};
 pub use service::IpAllow;

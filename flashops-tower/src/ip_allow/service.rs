@@ -4,10 +4,9 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::future::ResponseFuture;
 use super::layer::Shared;
 use crate::path::plain;
-use crate::reject::{RefusableBody, Refusal};
+use crate::reject::{RefusableBody, RefusableFuture, Refusal};
 
 /// The service of an [`IpAllowLayer`](super::IpAllowLayer).
 #[derive(Clone, Debug)]
@@ -28,7 +27,7 @@ where
 {
     type Response = Response<RefusableBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = RefusableFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -38,8 +37,8 @@ where
         let Shared { list, routes, refuser } = &*self.shared;
         let listed = routes.as_ref().is_none_or(|routes| routes.contains(&plain(request.uri().path())));
         if list.permits_listed(request.extensions(), listed) {
-            return ResponseFuture::passing(self.inner.call(request));
+            return RefusableFuture::passing(self.inner.call(request));
         }
-        ResponseFuture::refused(refuser.refuse(&request.into_parts().0, &Refusal::AddressNotAllowed))
+        RefusableFuture::refused(refuser.refuse(&request.into_parts().0, &Refusal::AddressNotAllowed))
     }
 }

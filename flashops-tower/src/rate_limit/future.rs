@@ -16,12 +16,11 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::body::ResponseBody;
 use super::layer::{Copied, Shared};
 use crate::identify::Identify;
 use crate::path::plain;
 use crate::reject::headers::Notice;
-use crate::reject::{NotDispatched, Refusal, RejectBody};
+use crate::reject::{NotDispatched, RefusableBody, Refusal, RejectBody};
 
 pin_project! {
     /// The response of a [`RateLimit`](super::RateLimit).
@@ -139,7 +138,7 @@ where
     T: Store,
     R: Body<Data = Bytes>,
 {
-    type Output = Result<Response<ResponseBody<R>>, S::Error>;
+    type Output = Result<Response<RefusableBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -158,11 +157,11 @@ where
                     return Poll::Ready(answered.map(|response| counted.pass(response)));
                 }
                 StateProj::Passing { call } => {
-                    return call.poll(cx).map_ok(|response| response.map(ResponseBody::passed));
+                    return call.poll(cx).map_ok(|response| response.map(RefusableBody::passed));
                 }
                 StateProj::Refused { response } => {
                     let response = response.take().expect(POLLED_AGAIN);
-                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refused(body.into_bytes()))));
+                    return Poll::Ready(Ok(response.map(RefusableBody::refused)));
                 }
             };
             this.state.set(next);
@@ -209,13 +208,13 @@ where
 impl<T: Store, I> Counted<T, I> {
     /// Announces the limits, or gives the request back if it was not dispatched.
     #[inline]
-    fn pass<R>(&mut self, mut response: Response<R>) -> Response<ResponseBody<R>> {
+    fn pass<R>(&mut self, mut response: Response<R>) -> Response<RefusableBody<R>> {
         if response.extensions().get::<NotDispatched>().is_some() {
             self.give_back();
         } else {
             self.notice.apply(response.headers_mut());
         }
-        response.map(ResponseBody::passed)
+        response.map(RefusableBody::passed)
     }
 
     #[cold]

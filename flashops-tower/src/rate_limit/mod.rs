@@ -54,12 +54,10 @@
 //!
 //! What this module does not do: delay requests, count bytes or tokens, or authenticate.
 
-mod body;
 mod future;
 mod layer;
 mod service;
 
-pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::RateLimitLayer;
 pub use service::RateLimit;

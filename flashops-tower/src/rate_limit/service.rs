@@ -8,10 +8,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::body::ResponseBody;
 use super::future::ResponseFuture;
 use super::layer::Copies;
 use crate::identify::Identify;
+use crate::reject::RefusableBody;
 
 /// The service of a [`RateLimitLayer`](super::RateLimitLayer).
 ///
@@ -62,7 +62,7 @@ where
     I: Identify,
     R: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody<R>>;
+    type Response = Response<RefusableBody<R>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, T, I, B>;
 

@@ -5,11 +5,11 @@ use std::task::{Context, Poll};
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::reject::{RefusableBody, RejectBody};
+use super::{RefusableBody, RejectBody};
 
 pin_project! {
-    /// The response of an [`IpAllow`](super::IpAllow).
-    pub struct ResponseFuture<F> {
+    /// The response of a service that lets a request pass to the inner one, or refuses it at once.
+    pub struct RefusableFuture<F> {
         #[pin]
         state: State<F>,
     }
@@ -23,17 +23,17 @@ pin_project! {
     }
 }
 
-impl<F> ResponseFuture<F> {
-    pub(super) const fn passing(call: F) -> Self {
+impl<F> RefusableFuture<F> {
+    pub(crate) const fn passing(call: F) -> Self {
         Self { state: State::Passing { call } }
     }
 
-    pub(super) const fn refused(response: Response<RejectBody>) -> Self {
+    pub(crate) const fn refused(response: Response<RejectBody>) -> Self {
         Self { state: State::Refused { response: Some(response) } }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<F, R, E> Future for RefusableFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
@@ -50,8 +50,8 @@ where
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F> fmt::Debug for RefusableFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("RefusableFuture").finish_non_exhaustive()
     }
 }
