@@ -108,7 +108,8 @@ impl Step {
             What::Voided => n[10] = 1,
             What::Settled { input, output, cost, quality, ending } => {
                 n[..3].copy_from_slice(&[1, *input, *output]);
-                n[3] = (*quality != Quality::Exact).into();
+                let refused_free = *ending == Ending::Rejected && *input + *output == 0;
+                n[3] = (*quality != Quality::Exact && !refused_free).into();
                 n[4] = cost.is_none().into();
                 let endings = [Ending::Complete, Ending::Rejected, Ending::Failed, Ending::Cut];
                 n[5 + endings.iter().position(|other| other == ending).unwrap()] = 1;
@@ -152,7 +153,8 @@ fn reported(report: &Report) -> BTreeMap<[String; 4], [u64; 12]> {
 fn any_step() -> impl Strategy<Value = Step> {
     let ending = prop::sample::select(vec![Ending::Complete, Ending::Rejected, Ending::Failed, Ending::Cut]);
     let quality = prop::sample::select(vec![Quality::Absent, Quality::Estimated, Quality::Exact]);
-    let settled = (0_u64..5_000, 0_u64..5_000, prop::option::of(0_u64..1_000_000), quality, ending)
+    let tokens = || prop_oneof![1 => Just(0), 3 => 0_u64..5_000];
+    let settled = (tokens(), tokens(), prop::option::of(0_u64..1_000_000), quality, ending)
         .prop_map(|(input, output, cost, quality, ending)| What::Settled { input, output, cost, quality, ending });
     let what = prop_oneof![6 => settled, 1 => Just(What::Denied), 1 => Just(What::Voided)];
     let wait = prop_oneof![4 => 0..2 * SECOND, 4 => 0..300 * SECOND, 2 => 0..3 * 3_600 * SECOND];
@@ -548,6 +550,21 @@ fn a_window_longer_than_a_day_is_cut_to_a_day_and_the_report_says_so() {
     settle(&tally, &call(Caller::new("ann", "acme"), "m", "/r", at(0)), 1, at(0));
     let report = tally.report(Some(Duration::MAX), at(48 * 3_600 * SECOND), |_| true);
     assert_eq!((report.window, report.totals.requests, report.rows.len()), (Some(Tally::MAX_WINDOW), 0, 0));
+}
+
+#[test]
+fn what_a_provider_refuses_without_usage_is_no_estimate_and_what_it_charges_is_one() {
+    let (tally, now) = (Tally::new(), at(1));
+    for (ending, input) in [(Ending::Rejected, 0), (Ending::Rejected, 7), (Ending::Complete, 0)] {
+        let call = &call(Caller::new("ann", "acme"), "m", "/r", now);
+        let usage = &Usage::estimated(Tokens::saturating(input), Tokens::ZERO);
+        let (estimate, held_output, ended) = (Estimate::default(), Tokens::ZERO, now);
+        let (cost, price, outcome) = (None, None, None);
+        let settled = SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended };
+        tally.record(&Event::Settled(&settled));
+    }
+    let totals = tally.report(None, now, |_| true).totals;
+    assert_eq!((totals.rejected, totals.estimated_requests), (2, 2));
 }
 
 #[test]
