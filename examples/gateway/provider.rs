@@ -194,11 +194,12 @@ impl Target {
                 Some((header, value))
             }
         };
+        let scheme = parts.scheme.filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
         let path = parts.path_and_query.map_or_else(String::new, |path| path.path().to_owned());
         // The official clients' base URLs end in /v1, which the routes have too.
         let prefix = path.trim_end_matches('/').trim_end_matches("/v1").to_owned();
         Ok(Self {
-            scheme: parts.scheme.ok_or_else(malformed)?,
+            scheme: scheme.ok_or_else(malformed)?,
             authority: parts.authority.ok_or_else(malformed)?,
             prefix,
             credential,

@@ -192,6 +192,50 @@ async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it
     stub.shutdown().await;
 }
 
+/// What a provider at this address is sent as a head; it answers nothing.
+async fn head_of(listener: TcpListener) -> String {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        assert!(socket.read_buf(&mut head).await.unwrap() > 0);
+    }
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
+#[tokio::test]
+async fn a_provider_gets_the_query_and_no_credential_of_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = gateway("", &format!("http://{}", listener.local_addr().unwrap()));
+    let seen = tokio::spawn(head_of(listener));
+    let secrets = ["cookie", "proxy-authorization", "api-key", "x-goog-api-key"];
+    let mut request = Request::post("/v1/messages?beta=true").header("anthropic-beta", "b");
+    for name in secrets {
+        request = request.header(name, "sk-secret");
+    }
+    let body = json!({"model": "claude-haiku-4-5", "max_tokens": 5, "messages": []});
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    assert_eq!(answered(&gateway, request).await.status, StatusCode::BAD_GATEWAY);
+    let head = seen.await.unwrap();
+    assert!(head.starts_with("post /v1/messages?beta=true http/1.1\r\n"), "{head}");
+    assert!(head.contains("anthropic-beta: b") && !head.contains("sk-secret"), "{head}");
+}
+
+#[tokio::test]
+async fn a_provider_that_speaks_no_http_is_refused_when_the_gateway_starts() {
+    let upstream = || Upstream { base_url: Some("ftp://127.0.0.1".to_owned()), key: None };
+    let settings = Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        config: Config::from_toml(DEFAULTS, &NoSources).unwrap(),
+        openai: upstream(),
+        anthropic: upstream(),
+        audit: false,
+        dependencies: Vec::new(),
+        shutdown_grace: Duration::ZERO,
+    };
+    let error = Providers::new(&settings, "http://127.0.0.1:1").err().unwrap().to_string();
+    assert_eq!(error, "OPENAI_BASE_URL: \"ftp://127.0.0.1\" is no URL such as https://api.example.com");
+}
+
 /// Runs all checks once; `hour` is greater by two each time.
 async fn check(registry: &HealthRegistry, hour: u64) {
     let at = |hour: u64| Tick::from_nanos(hour * 3_600_000_000_000);
