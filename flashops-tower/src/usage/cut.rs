@@ -211,22 +211,30 @@ fn word(payload: &[u8], (start, end): (usize, usize)) -> Option<Box<str>> {
     std::str::from_utf8(raw).ok().filter(|_| fits).map(Into::into)
 }
 
-/// The type of an event as it is written, and the index of the block that it speaks of.
-fn type_and_index(payload: &[u8]) -> Result<(Option<&[u8]>, Option<Box<str>>), Fault> {
-    let (mut kind, mut index) = (None, None);
+/// An event that may speak of a block.
+#[derive(Default)]
+struct BlockEvent<'p> {
+    /// Its type as it is written.
+    kind: Option<&'p [u8]>,
+    /// The index of the block.
+    index: Option<Box<str>>,
+}
+
+fn block_event(payload: &[u8]) -> Result<BlockEvent<'_>, Fault> {
+    let mut event = BlockEvent::default();
     Cursor::new(payload).object(|cursor, key| {
         cursor.peek()?;
         let start = cursor.position();
         cursor.skip()?;
         let value = (start, cursor.position());
         match key.raw() {
-            b"type" => kind = payload.get(value.0..value.1),
-            b"index" => index = word(payload, value),
+            b"type" => event.kind = payload.get(value.0..value.1),
+            b"index" => event.index = word(payload, value),
             _ => {}
         }
         Ok::<_, Fault>(())
     })?;
-    Ok((kind, index))
+    Ok(event)
 }
 
 /// A JSON text without line ends, which would end the line of an event.

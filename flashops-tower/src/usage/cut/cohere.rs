@@ -1,4 +1,4 @@
-use super::{type_and_index, write_event};
+use super::{BlockEvent, block_event, write_event};
 use crate::json::Fault;
 
 /// What a stream of Cohere's has said of its blocks.
@@ -17,7 +17,7 @@ enum Block {
 
 impl Cohere {
     pub(super) fn see(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        let (kind, index) = type_and_index(payload)?;
+        let BlockEvent { kind, index } = block_event(payload)?;
         match kind {
             Some(b"\"content-start\"") => self.open = index.map(|index| (Block::Content, index)),
             Some(b"\"tool-call-start\"") => self.open = index.map(|index| (Block::ToolCall, index)),

@@ -1,4 +1,4 @@
-use super::{type_and_index, write_event};
+use super::{BlockEvent, block_event, write_event};
 use crate::json::Fault;
 
 /// What a stream of messages has said of its blocks.
@@ -10,7 +10,7 @@ pub(super) struct Messages {
 
 impl Messages {
     pub(super) fn see(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        let (kind, index) = type_and_index(payload)?;
+        let BlockEvent { kind, index } = block_event(payload)?;
         match kind {
             Some(b"\"content_block_start\"") => self.open = index,
             Some(b"\"content_block_stop\"") => self.open = None,
