@@ -3,6 +3,7 @@
 //! - [`audit`]: an exact log of what was settled, held against the limits.
 //! - [`conformance`]: what every store must do, as numbered cases.
 //! - [`oracle`]: a model of a store, too simple to be wrong, and random scripts that are run against both.
+//! - [`redis_server`]: a Redis server that a test starts itself.
 //! - [`stub`]: a provider on loopback that speaks the wire formats of OpenAI and Anthropic, deterministic, with
 //!   directives for every way in which a provider can fail, and a ledger of what it really produced.
 //! - [`trace`]: request traces, read from CSV or generated from a seed.
@@ -19,5 +20,7 @@
 pub mod audit;
 pub mod conformance;
 pub mod oracle;
+#[cfg(unix)]
+pub mod redis_server;
 pub mod stub;
 pub mod trace;

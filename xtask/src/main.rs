@@ -6,6 +6,7 @@ mod failure;
 mod tree;
 mod cargo;
 mod tally;
+mod redis;
 mod steps;
 mod tidy;
 mod test;

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that can fail.
 //!
-//! The tests need nothing beside cargo. What they will need is to be fetched here, before they run.
+//! What the tests need beside cargo is fetched here, before they run.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,10 +8,11 @@ use std::process::Command;
 use crate::cargo::{cargo, with_rustflags};
 use crate::failure::Failure;
 use crate::steps::Steps;
-use crate::{tidy, tree};
+use crate::{redis, tidy, tree};
 
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failure> {
     steps.step("tidy", tidy::run)?;
+    steps.step("redis-server", redis::provide)?;
     steps.tests("tests", cargo()?.args(["test", "--workspace", "--all-features", "--locked"]))?;
     steps.tests("core without overflow checks", &mut release_tests()?)?;
     steps.tests("loom", &mut loom_tests()?)

@@ -117,7 +117,7 @@ impl Calendar {
     }
 
     /// The period that holds an instant.
-    pub(crate) fn period(&self, at: UnixSeconds) -> Period {
+    pub fn period(&self, at: UnixSeconds) -> Period {
         let inside = at.0.clamp(FIRST, LAST);
         let (start, end) = match self.unit {
             CalendarUnit::Hour => (self.hour_start(inside), self.hour_end(inside)),
@@ -134,6 +134,12 @@ impl Calendar {
         Period { start: UnixSeconds(start), end: UnixSeconds(end) }
     }
 
+    /// The number of the day, week or month that holds an instant: one more than that of the one before, also where a
+    /// zone leaves a day out. Hours have none, they are elapsed time.
+    pub fn period_number(&self, at: UnixSeconds) -> Option<i64> {
+        (self.unit != CalendarUnit::Hour).then(|| self.number_of(at.0.clamp(FIRST, LAST)))
+    }
+
     /// How many periods have begun from the end of one of them until an instant not before it; at least 1.
     ///
     /// Days that a zone leaves out count, as they do on the calendar. Hours are elapsed time, divided by an hour.
@@ -147,7 +153,7 @@ impl Calendar {
     }
 
     /// The first instant at which so many periods have begun since the end of one, or `None` after the year 8999.
-    fn start_after(&self, ended: UnixSeconds, periods: u64) -> Option<UnixSeconds> {
+    pub fn start_after(&self, ended: UnixSeconds, periods: u64) -> Option<UnixSeconds> {
         if !(FIRST..LAST).contains(&ended.0) {
             return None;
         }
@@ -274,9 +280,11 @@ impl Calendar {
 
 /// One hour, day, week or month: from its start up to, and without, its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Period {
-    pub(crate) start: UnixSeconds,
-    pub(crate) end: UnixSeconds,
+pub struct Period {
+    /// The first second in it.
+    pub start: UnixSeconds,
+    /// The first second after it.
+    pub end: UnixSeconds,
 }
 
 /// Why a calendar cannot be made.

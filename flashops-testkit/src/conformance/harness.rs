@@ -32,6 +32,12 @@ pub trait Harness {
         Duration::ZERO
     }
 
+    /// The unit in which the store counts instants. Where it is longer than a nanosecond, the sub-buckets of a ring are
+    /// whole units long and begin at the origin of the ticks, and a wait is named in whole units.
+    fn instant(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
     /// Whether the store refuses reservations beyond a bound.
     fn bounds_reservations(&self) -> bool {
         true

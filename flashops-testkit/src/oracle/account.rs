@@ -22,17 +22,33 @@ pub(super) struct Event {
 /// How a limit counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Counting {
-    Approximate { length: u128 },
-    Days { amount: u128, carry: CarryDebt },
-    Gcra { interval: u128 },
+    Approximate {
+        length: u128,
+    },
+    Days {
+        amount: u128,
+        carry: CarryDebt,
+    },
+    Gcra {
+        interval: u128,
+    },
     Held,
     Lifetime,
-    Log { window: u128 },
-    Ring { per_tick: u128 },
+    Log {
+        window: u128,
+    },
+    /// Sub-buckets of whole units that begin at the origin.
+    Grid {
+        width: u128,
+    },
+    Ring {
+        per_tick: u128,
+    },
 }
 
 impl Counting {
-    pub(super) fn of(policy: &Policy, limit: &Limit) -> Self {
+    /// For a store that counts instants in a unit.
+    pub(super) fn of(policy: &Policy, limit: &Limit, instant: Duration) -> Self {
         let window = match limit.window() {
             None => return Self::Held,
             Some(Window::Lifetime) => return Self::Lifetime,
@@ -45,6 +61,10 @@ impl Counting {
             Algorithm::Approximate => Self::Approximate { length: window },
             Algorithm::Gcra => Self::Gcra { interval: window.div_ceil(limit.amount().into()) },
             Algorithm::Ring if is_logged(limit) => Self::Log { window },
+            Algorithm::Ring if instant > Duration::from_nanos(1) => {
+                let units = window.div_ceil((BUCKETS - 1) * instant.as_nanos());
+                Self::Grid { width: units * instant.as_nanos() }
+            }
             Algorithm::Ring => Self::Ring { per_tick: u128::from(u64::MAX) / window.div_ceil(BUCKETS - 1) },
         }
     }
@@ -71,6 +91,7 @@ impl Counting {
             Self::Held => 0,
             Self::Lifetime => sum(&|_| true),
             Self::Log { window } => sum(&|at| at + window > now),
+            Self::Grid { width } => sum(&|at| at / width + BUCKETS > now / width),
             Self::Ring { per_tick } => {
                 let bucket = |at: u128| (at * per_tick) >> 64;
                 sum(&|at| bucket(at) + BUCKETS > bucket(now))

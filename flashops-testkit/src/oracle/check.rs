@@ -50,7 +50,7 @@ pub struct Coverage {
 /// Says where they differ.
 pub async fn check<H: Harness>(harness: &H, script: &Script, coverage: &mut Coverage) -> TestCaseResult {
     let store = harness.store(script.policy.clone(), Bounds::default()).await;
-    let model = Model::new(script.policy.clone(), store.now());
+    let model = Model::new(script.policy.clone(), store.now(), harness.instant());
     let mut run = Run { harness, store, model, receipts: Vec::new(), ids: 0, coverage };
     for (number, step) in script.steps.iter().enumerate() {
         run.coverage.steps += 1;

@@ -58,7 +58,7 @@ impl<H: Harness> Run<'_, H> {
             }
             (_, Some(wait)) => {
                 prop_assert!(self.model.used_at(account, self.model.after(wait)) < used, "not less after {wait:?}");
-                let before = self.model.after(wait - counting.steps(1));
+                let before = self.model.just_before(wait, counting);
                 prop_assert!(self.model.used_at(account, before) >= used, "less before {wait:?}");
             }
         }
@@ -104,7 +104,7 @@ impl<H: Harness> Run<'_, H> {
             prop_assert!(wait >= blocked.least(), "a wait of {wait:?} for holds under {name}");
             prop_assert!(self.fits(*account, blocked, self.model.after(wait)), "{name} has no room after {wait:?}");
             if *account == named && wait > blocked.least() {
-                let before = self.model.after(wait - self.model.counting(account.0).steps(1));
+                let before = self.model.just_before(wait, self.model.counting(account.0));
                 prop_assert!(!self.fits(*account, blocked, before), "{name} has room before {wait:?}");
             }
         }

@@ -71,17 +71,19 @@ pub(super) struct Model {
     limits: Vec<Arc<Limit>>,
     countings: Vec<Counting>,
     pub(super) now: Moment,
+    /// The unit in which the store counts instants.
+    instant: Duration,
     pub(super) events: BTreeMap<Account, Vec<Event>>,
     pub(super) states: BTreeMap<u128, State>,
     fired: BTreeMap<(Account, u16), Fired>,
 }
 
 impl Model {
-    pub(super) fn new(policy: Policy, now: Moment) -> Self {
+    pub(super) fn new(policy: Policy, now: Moment, instant: Duration) -> Self {
         let limits = policy.limits().iter().cloned().map(Arc::new).collect();
-        let countings = policy.limits().iter().map(|limit| Counting::of(&policy, limit)).collect();
+        let countings = policy.limits().iter().map(|limit| Counting::of(&policy, limit, instant)).collect();
         let (events, states, fired) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { policy, limits, countings, now, events, states, fired }
+        Self { policy, limits, countings, now, instant, events, states, fired }
     }
 
     /// The accounts that count for somebody under the limits of a set: by scope, then in the order of the policy.
@@ -116,6 +118,11 @@ impl Model {
 
     pub(super) fn used(&self, account: Account) -> u128 {
         self.used_at(account, self.now)
+    }
+
+    /// The last moment, before this wait is over, that a limit can tell apart from its end.
+    pub(super) fn just_before(&self, wait: Duration, counting: Counting) -> Moment {
+        self.after(wait - counting.steps(1).max(self.instant))
     }
 
     /// The moment so much later.

@@ -53,7 +53,7 @@ impl ReferenceStore {
     /// An empty store; without a flaw it is right.
     pub fn new(policy: Policy, clock: ManualClock, bounds: Bounds, flaw: Option<Flaw>) -> Self {
         let inner = Inner {
-            model: Model::new(policy.clone(), clock.now()),
+            model: Model::new(policy.clone(), clock.now(), Duration::from_nanos(1)),
             flaw,
             bounds,
             texts: BTreeSet::new(),

@@ -1,0 +1,97 @@
+//! The one connection to the server, made again when it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError};
+use tokio::sync::{Notify, watch};
+
+use crate::driver::Shared;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Between two attempts to connect: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A connection with its number: one more for each that is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    pub(crate) pipe: MultiplexedConnection,
+}
+
+/// Where the connection is found, once it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    current: watch::Receiver<Option<Connection>>,
+    broken: Arc<Notify>,
+}
+
+impl Link {
+    /// A link that a task keeps connected, until nobody has it any more.
+    pub(crate) fn open(client: Client, shared: Arc<Shared>) -> Self {
+        let (found, current) = watch::channel(None);
+        let broken = Arc::new(Notify::new());
+        tokio::spawn(keep_connected(client, shared, found, Arc::clone(&broken)));
+        Self { current, broken }
+    }
+
+    /// The connection, as soon as there is one.
+    pub(crate) async fn connection(&mut self) -> Option<Connection> {
+        let found = self.current.wait_for(Option::is_some).await.ok()?;
+        found.clone()
+    }
+
+    /// Says that a connection is of no more use, if it is still the current one.
+    pub(crate) fn is_broken(&self, number: u64) {
+        if self.current.borrow().as_ref().is_some_and(|current| current.number == number) {
+            self.broken.notify_one();
+        }
+    }
+}
+
+async fn keep_connected(
+    client: Client,
+    shared: Arc<Shared>,
+    found: watch::Sender<Option<Connection>>,
+    broken: Arc<Notify>,
+) {
+    let (mut number, mut pause) = (0, FIRST_PAUSE);
+    loop {
+        let connected = tokio::select! {
+            connected = tokio::time::timeout(CONNECT, connect(&client, &shared)) => connected,
+            () = found.closed() => return,
+        };
+        let wait = async {
+            if let Ok(Ok(pipe)) = connected {
+                number += 1;
+                pause = FIRST_PAUSE;
+                found.send_replace(Some(Connection { number, pipe }));
+                broken.notified().await;
+                found.send_replace(None);
+            } else {
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_PAUSE);
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            () = found.closed() => return,
+        }
+    }
+}
+
+/// Connects, and tells the server the scripts, so that no command has to be sent twice for want of one.
+async fn connect(client: &Client, shared: &Shared) -> Result<MultiplexedConnection, RedisError> {
+    // How long to wait for an answer is for whoever asks.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let mut pipe = client.get_multiplexed_async_connection_with_config(&config).await?;
+    for text in shared.scripts.texts() {
+        let answer = pipe.send_packed_command(redis::cmd("SCRIPT").arg("LOAD").arg(text)).await?;
+        // A server that does not allow it gets the text when it asks for it.
+        let _known = answer.extract_error();
+    }
+    Ok(pipe)
+}

@@ -1,0 +1,6 @@
+//! What the tests on real servers share.
+#![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
+
+mod harness;
+
+pub(crate) use harness::{RedisHarness, block_on};
