@@ -13,13 +13,12 @@ use flashops_tower::reject::DefaultReject;
 use flashops_tower::reject::headers::exposed;
 use flashops_tower::security_headers::{SecurityHeaders, SecurityHeadersLayer};
 use flashops_tower::trace_id::{TraceIdLayer, TraceIdService, TrustIncoming};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use tower::util::{Either, option_layer};
 use tower_http::cors::{AllowHeaders, AllowMethods, Any, Cors, CorsLayer};
-use tower_http::timeout::{Timeout, TimeoutLayer};
 use tower_layer::Layer;
 
-use super::deadlines::{BodyTimes, BodyTimesLayer};
+use super::deadlines::{Deadlines, DeadlinesLayer};
 
 /// How long browsers remember that a page may call.
 const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
@@ -31,17 +30,15 @@ pub(super) struct EdgeLayer {
     trace_id: TraceIdLayer,
     security_headers: SecurityHeadersLayer,
     cors: Option<CorsLayer>,
-    times: BodyTimesLayer,
-    deadline: Option<TimeoutLayer>,
+    deadlines: DeadlinesLayer,
     ip_allow: IpAllowLayer,
     body_limit: BodyLimitLayer,
 }
 
 /// The layers around the limits, from the outside in.
-pub type Edge<S> = ClientIp<TraceIdService<SecurityHeaders<BodyTimes<Opened<Timed<IpAllow<BodyLimit<S>>>>>>>>;
+pub type Edge<S> = ClientIp<TraceIdService<SecurityHeaders<Opened<Deadlines<IpAllow<BodyLimit<S>>>>>>>;
 
 type Opened<S> = Either<Cors<S>, S>;
-type Timed<S> = Either<Timeout<S>, S>;
 
 impl EdgeLayer {
     pub(super) fn new(
@@ -60,8 +57,7 @@ impl EdgeLayer {
                 .with_text_routes(exempt.clone()),
             security_headers: security_headers(http),
             cors: (!http.cors_origins.is_empty()).then(|| cors(&http.cors_origins)),
-            times: BodyTimesLayer { idle: http.idle_timeout, total: http.response_deadline },
-            deadline: http.deadline.map(|most| TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, most)),
+            deadlines: DeadlinesLayer { head: http.deadline, idle: http.idle_timeout, total: http.response_deadline },
             ip_allow: IpAllowLayer::new(addresses)
                 .with_routes(http.admin_routes.clone())
                 .with_reject(reject.clone())
@@ -78,9 +74,8 @@ impl<S> Layer<S> for EdgeLayer {
 
     fn layer(&self, inner: S) -> Edge<S> {
         let allowed = self.ip_allow.layer(self.body_limit.layer(inner));
-        let timed = optional(self.deadline, allowed);
-        let opened = optional(self.cors.clone(), timed);
-        let headed = self.security_headers.layer(self.times.layer(opened));
+        let opened = optional(self.cors.clone(), self.deadlines.layer(allowed));
+        let headed = self.security_headers.layer(opened);
         self.client_ip.layer(self.trace_id.layer(headed))
     }
 }

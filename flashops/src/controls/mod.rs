@@ -48,17 +48,16 @@
 //! 2. the identity of the request, on every response and in every error, and bodies for errors that have none
 //!    ([`trace_id`](flashops_tower::trace_id));
 //! 3. security headers ([`security_headers`](flashops_tower::security_headers));
-//! 4. the time that a response may take, from its beginning to its end;
-//! 5. CORS, of tower-http: a preflight is answered here, and counted nowhere;
-//! 6. the time that a request may take until its response begins;
-//! 7. addresses that may not come ([`ip_allow`](flashops_tower::ip_allow));
-//! 8. the length of request bodies ([`body_limit`](flashops_tower::body_limit));
-//! 9. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
-//! 10. the rate limit, on all routes that call no model; health checks pass it uncounted;
-//! 11. the fall-back to the next model, on routes that have a chain of them;
-//! 12. the token budget, on the routes that call one, with all limits of the request in one reservation;
-//! 13. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
-//! 14. your service.
+//! 4. CORS, of tower-http: a preflight is answered here, and counted nowhere;
+//! 5. the time that a request may take until its response begins, and that the response may take to its end;
+//! 6. addresses that may not come ([`ip_allow`](flashops_tower::ip_allow));
+//! 7. the length of request bodies ([`body_limit`](flashops_tower::body_limit));
+//! 8. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
+//! 9. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 10. the fall-back to the next model, on routes that have a chain of them;
+//! 11. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 12. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 13. your service.
 //!
 //! The table `[http]` of the configuration switches 1 to 8. What it does not name is not there, but for the
 //! identity, and for the security headers, which are `"api"` unless it says otherwise.
@@ -79,7 +78,7 @@ mod identify;
 mod layer;
 
 pub use controls::{Controls, EXEMPT_PATHS};
-pub use deadlines::{BodyTimes, BodyTimesFuture, TimedBody};
+pub use deadlines::{Deadlines, DeadlinesFuture, TimedBody};
 pub use edge::Edge;
 pub use identify::ConfiguredCallers;
 pub use layer::ControlsLayer;
