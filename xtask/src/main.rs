@@ -8,6 +8,7 @@ mod cargo;
 mod tally;
 mod steps;
 mod tidy;
+mod promtool;
 mod test;
 mod fuzz;
 mod sdk;
@@ -21,7 +22,8 @@ use steps::Steps;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  test            tidy, all tests with doctests, the tests of core without overflow checks, the loom tests
+  test            tidy, all tests with doctests, what promtool says of the metrics, the tests of core without overflow
+                  checks, the loom tests
   ci              formatting, clippy, documentation, test, sdk, the fuzz targets for a moment: what .ci/run runs
   tidy            the house rules that no other tool checks
   sdk             the official Python clients of OpenAI and Anthropic against the gateway; needs python3 and PyPI

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::callers;
 use super::error::ConfigError;
 use super::limits::{self, Share};
+use super::observe::{self, Observe};
 use super::options::Options;
 use super::policy;
 use super::prices;
@@ -32,6 +33,7 @@ pub struct Config {
     routes: Vec<RouteConfig>,
     prices: Arc<PriceBook>,
     options: Options,
+    observe: Observe,
 }
 
 impl Config {
@@ -102,6 +104,11 @@ impl Config {
         &self.options
     }
 
+    /// What is told of requests and calls.
+    pub const fn observe(&self) -> &Observe {
+        &self.observe
+    }
+
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
         let prices = prices::read(&raw.prices, sources)?;
@@ -111,7 +118,8 @@ impl Config {
         let switches = policy::switches(&raw.policy)?;
         let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
         let options = policy::options(&raw.policy)?;
-        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options })
+        let observe = observe::read(&raw.observe)?;
+        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options, observe })
     }
 }
 
@@ -124,6 +132,7 @@ impl fmt::Debug for Config {
             .field("callers", &self.callers)
             .field("routes", &self.routes)
             .field("options", &self.options)
+            .field("observe", &self.observe)
             .finish_non_exhaustive()
     }
 }

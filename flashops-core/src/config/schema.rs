@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use toml::Spanned;
 
+use super::observe::RawObserve;
+
 /// A text with its place.
 pub(super) type Text = Spanned<String>;
 
@@ -14,13 +16,13 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 44] = [
+pub(super) const PUBLIC_KEYS: [&str; 49] = [
     "admin", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt", "default_model", "dialect",
-    "fallback", "file", "headers", "input_estimate", "inspect_bytes", "max_keys", "max_lifetime", "max_output",
-    "max_reservations", "max_wait", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
-    "on_store_error", "org", "output_estimate", "path", "replace", "resource", "routes", "scope", "share",
-    "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "unknown_model", "user",
-    "window", "zone",
+    "fallback", "file", "gen_ai", "headers", "input_estimate", "inspect_bytes", "log", "max_keys", "max_lifetime",
+    "max_output", "max_reservations", "max_tenants", "max_wait", "metrics", "missing_usage", "mode", "name",
+    "on_exhausted", "on_expiry", "on_over", "on_store_error", "org", "output_estimate", "path", "replace", "resource",
+    "routes", "scope", "share", "slow", "spent_status", "store_deadline", "stored_content", "threshold_tokens",
+    "threshold_window", "thresholds", "unknown_model", "user", "window", "zone",
 ];
 
 #[derive(Default, Deserialize)]
@@ -31,6 +33,7 @@ pub(super) struct RawConfig {
     pub(super) route: Vec<Spanned<RawRoute>>,
     pub(super) policy: RawPolicy,
     pub(super) prices: RawPrices,
+    pub(super) observe: RawObserve,
 }
 
 #[derive(Deserialize)]

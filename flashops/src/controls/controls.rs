@@ -5,6 +5,7 @@ use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::{Config, Dialect, HeaderFamilies, Options, RouteConfig};
 use flashops_core::limit::RoutePatterns;
+use flashops_core::price::Prices;
 use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
@@ -17,8 +18,9 @@ use http::HeaderMap;
 
 use super::ControlsLayer;
 use super::identify::ConfiguredCallers;
+use super::observe::{self, Observers};
 
-/// The paths that are neither counted nor identified: health checks.
+/// The paths that are neither counted nor identified, nor logged or measured: health checks.
 pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
 /// The controls of one configuration, with accounts in memory. See the [module docs](super).
@@ -50,14 +52,15 @@ impl<C: Clock> Controls<C> {
         let store = Arc::new(store);
         let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
             .expect("a configuration has checked its threshold");
-        let recorder: Arc<dyn Recorder> = Arc::new(recorder);
+        let prices = Prices::from(Arc::clone(config.prices()));
+        let recorder: Arc<dyn Recorder> = Arc::new((observe::recorders(config, &prices), recorder));
         let told = Arc::clone(&recorder);
         let tally = Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS)
             .on_threshold(move |reached| told.record(&Event::OrgThreshold(reached)));
         let tally = Arc::new(tally);
         let errors = Arc::new(EstimateErrors::new());
         let all = ((Arc::clone(&tally), Arc::clone(&errors)), Arc::clone(&recorder));
-        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), all);
+        let budget = Budget::new(Arc::clone(&store), prices, all);
         let limiter = RateLimiter::with_store(store).with_recorder(Arc::new((Arc::clone(&tally), recorder)));
         let layer = stack(config, &budget, limiter, own);
         Self { budget, tally, errors, layer }
@@ -109,6 +112,7 @@ fn stack<C: Clock>(
     let reject = reject.with_cost_unit(unit);
     let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
     let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
+    let observers = Observers::new(config.observe(), &routes, &exempt);
     let rate_limit = RateLimitLayer::new(limiter, identify.clone())
         .with_model_routes(routes.clone())
         .with_caller_extension()
@@ -123,7 +127,7 @@ fn stack<C: Clock>(
         .with_stored_content(options.stored_content)
         .with_inspect_bytes(options.inspect_bytes);
     let fallback = FallbackLayer::new(budget.clone(), routes.clone());
-    ControlsLayer::new(rate_limit, fallback, token_budget, routes.into())
+    ControlsLayer::new(observers, rate_limit, fallback, token_budget, routes.into())
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {

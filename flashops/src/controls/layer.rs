@@ -7,6 +7,7 @@ use flashops_core::clock::Clock;
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
 use flashops_tower::fallback::{Fallback, FallbackLayer};
+use flashops_tower::http_metrics::FindRoute;
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -14,10 +15,12 @@ use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic};
 use tower_layer::Layer;
 
 use super::identify::ConfiguredCallers;
+use super::observe::{Observed, Observers};
 use super::outer::Outer;
 
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<C: Clock> {
+    observers: Observers,
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
     fallback: FallbackLayer<MemoryStore<C>>,
     token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
@@ -26,12 +29,27 @@ pub struct ControlsLayer<C: Clock> {
 
 impl<C: Clock> ControlsLayer<C> {
     pub(super) const fn new(
+        observers: Observers,
         rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
         fallback: FallbackLayer<MemoryStore<C>>,
         token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
         routes: Arc<[ModelRoute]>,
     ) -> Self {
-        Self { rate_limit, fallback, token_budget, routes }
+        Self { observers, rate_limit, fallback, token_budget, routes }
+    }
+
+    /// The same, with the templates of routes that a router found as labels of metrics, such as
+    /// `flashops::axum::matched::matched_path`. Otherwise only the routes of models have labels of their own.
+    #[must_use]
+    pub fn with_route_of(self, template: FindRoute) -> Self {
+        Self { observers: self.observers.with_route_of(template), ..self }
+    }
+
+    /// The same, measuring durations for logs and metrics with this clock; the system's unless told otherwise. The
+    /// clock of limits may be coarser.
+    #[must_use]
+    pub fn with_timer(self, clock: impl Clock + Clone) -> Self {
+        Self { observers: self.observers.with_clock(clock), ..self }
     }
 
     pub(super) fn routes(&self) -> &[ModelRoute] {
@@ -42,6 +60,7 @@ impl<C: Clock> ControlsLayer<C> {
 impl<C: Clock> Clone for ControlsLayer<C> {
     fn clone(&self) -> Self {
         Self {
+            observers: self.observers.clone(),
             rate_limit: self.rate_limit.clone(),
             fallback: self.fallback.clone(),
             token_budget: self.token_budget.clone(),
@@ -59,13 +78,15 @@ impl<C: Clock> fmt::Debug for ControlsLayer<C> {
 type Budgeted<S, C> =
     TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
 
+type Limited<S, C> = RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>;
+
 impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Outer<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>;
+    type Service = Outer<Observed<Limited<S, C>>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
         let budgeted = self.fallback.layer(self.token_budget.layer(caught));
-        Outer::new(self.rate_limit.layer(budgeted), Arc::clone(&self.routes))
+        Outer::new(self.observers.layer(self.rate_limit.layer(budgeted)), Arc::clone(&self.routes))
     }
 }
 

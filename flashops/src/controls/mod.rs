@@ -44,11 +44,17 @@
 //! From the outside in:
 //!
 //! 1. the identity of the request, `x-request-id`, taken from the client if it is well-formed, and on every response;
-//! 2. the rate limit, on all routes that call no model; health checks pass it uncounted;
-//! 3. the fall-back to the next model, on routes that have a chain of them;
-//! 4. the token budget, on the routes that call one, with all limits of the request in one reservation;
-//! 5. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
-//! 6. your service.
+//! 2. the log: an event for each request when its response has ended;
+//! 3. metrics of requests;
+//! 4. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 5. the fall-back to the next model, on routes that have a chain of them;
+//! 6. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 7. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 8. your service.
+//!
+//! Calls are logged and measured by recorders. All of that is told to the facades
+//! [`tracing`](https://docs.rs/tracing) and [`metrics`](https://docs.rs/metrics): nobody hears of it unless the service
+//! installs a subscriber and an exporter, before the first request. `[observe]` in the configuration turns each off.
 //!
 //! Edge cases: authentication of your own goes outside of this, and puts a
 //! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. CORS goes
@@ -61,9 +67,11 @@
 mod controls;
 mod identify;
 mod layer;
+mod observe;
 mod outer;
 
 pub use controls::{Controls, EXEMPT_PATHS};
 pub use identify::ConfiguredCallers;
 pub use layer::ControlsLayer;
+pub use observe::Observed;
 pub use outer::{Body, Outer, ResponseFuture};
