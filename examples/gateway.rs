@@ -13,12 +13,15 @@
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` | where to send Anthropic's format, and with which key | the stub |
 //! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
-//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `LOG_FORMAT` | of lines on the standard error: `json` or `human` | `human` on a terminal, else `json` |
+//! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
+//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage and the metrics, such as `10.0.0.0/8,::1/128` | loopback |
 
 mod gateway {
     pub(crate) mod admin;
     pub(crate) mod announce;
     pub(crate) mod app;
+    pub(crate) mod observe;
     pub(crate) mod pages;
     pub(crate) mod provider;
     pub(crate) mod settings;
@@ -33,6 +36,7 @@ use std::process::ExitCode;
 use flashops_testkit::audit::{Finding, WindowAudit};
 use flashops_testkit::stub::StubProvider;
 use gateway::app::app;
+use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
@@ -50,9 +54,11 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_environment()?;
+    Lines::new(settings.log_format.as_deref(), settings.log_filter.as_deref())?.begin()?;
+    let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
-    let app = app(&settings, providers);
+    let app = app(&settings, providers, metrics);
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     let (health, audit) = (app.health.clone(), app.audit.clone());

@@ -9,7 +9,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flashops::Controls;
-use flashops::axum::handler::{UsageReport, health, liveness, readiness, usage};
+use flashops::axum::handler::{UsageReport, health, liveness, metrics, readiness, usage};
+use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::health::{Group, HealthRegistry};
@@ -20,10 +21,12 @@ use flashops::tower::reject::headers::X_REQUEST_ID;
 use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 
 use super::admin::mark;
 use super::announce::Announce;
+use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
 use super::settings::Settings;
@@ -42,7 +45,7 @@ pub(crate) struct App {
     pub(crate) audit: Option<WindowAudit>,
 }
 
-pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
+pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> App {
     let audit = settings.audit.then(|| WindowAudit::new(settings.config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let recorder = (Announce, recorders);
@@ -59,15 +62,21 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> App {
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(settings.admin.clone(), mark))
         .with_state(report);
+    let metrics_route = Router::new()
+        .route("/api/v1/metrics", get(metrics))
+        .layer(from_fn(only_admins))
+        .layer(from_fn_with_state(settings.admin.clone(), mark))
+        .with_state(exporter);
     let router = Router::new()
         .merge(usage_route)
+        .merge(metrics_route)
         .merge(health_routes(registry.clone()))
         .merge(Router::new().route("/api/v1/ai/health", get(health)).with_state(of_models))
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .route("/", get(pages::front))
         .route("/docs", get(pages::docs))
         .fallback(pages::not_found)
-        .layer(controls.layer())
+        .layer(controls.layer().with_route_of(matched_path))
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
     App { router, health: registry, audit }

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) anthropic: Upstream,
     pub(crate) admin: AdminAllow,
     pub(crate) audit: bool,
+    pub(crate) log_format: Option<String>,
+    pub(crate) log_filter: Option<String>,
 }
 
 /// A provider, if the environment names one.
@@ -39,6 +41,8 @@ impl Settings {
             anthropic: Upstream::of("ANTHROPIC")?,
             admin: admin()?,
             audit: variable("FLASHOPS_AUDIT")?.is_some(),
+            log_format: variable("LOG_FORMAT")?,
+            log_filter: variable("RUST_LOG")?,
         })
     }
 }

@@ -4,6 +4,8 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use flashops::axum::handler::prometheus;
+use flashops::core::caller::Caller;
 use flashops::core::config::{Config, NoSources};
 use flashops_testkit::stub::StubProvider;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -27,8 +29,11 @@ fn gateway(more: &str, base_url: &str) -> Router {
         anthropic: upstream(),
         admin: AdminAllow::loopback(),
         audit: false,
+        log_format: None,
+        log_filter: None,
     };
-    app(&settings, Providers::new(&settings, base_url).unwrap()).router
+    let exporter = prometheus().build_recorder().handle();
+    app(&settings, Providers::new(&settings, base_url).unwrap(), exporter).router
 }
 
 struct Answer {
@@ -139,4 +144,31 @@ async fn a_provider_that_cannot_be_reached_is_a_502_in_the_dialect_of_the_route(
             tokio::task::yield_now().await;
         }
     }
+}
+
+#[tokio::test]
+async fn metrics_are_for_administrators_and_networks_that_may_see_everything() {
+    let stub = StubProvider::start().await.unwrap();
+    let gateway = gateway("", &stub.base_url());
+    let from = |peer: &str, caller: Option<Caller>| {
+        let mut request = Request::get("/api/v1/metrics").body(Body::empty()).unwrap();
+        let peer: std::net::SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        caller.map(|caller| request.extensions_mut().insert(caller));
+        request
+    };
+    let (near, far) = ("127.0.0.1:4000", "192.0.2.7:4000");
+    for (request, expected) in [
+        (from(near, None), StatusCode::OK),
+        (from(far, None), StatusCode::FORBIDDEN),
+        (from(far, Some(Caller::admin("root", "ops"))), StatusCode::OK),
+        (from(near, Some(Caller::new("ann", "acme"))), StatusCode::FORBIDDEN),
+    ] {
+        let response = gateway.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected);
+        if expected == StatusCode::OK {
+            assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        }
+    }
+    stub.shutdown().await;
 }
