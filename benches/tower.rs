@@ -329,7 +329,8 @@ fn content(format: WireFormat) -> (BodyKind, String) {
     let gemini = concat!(
         r#"data: {"candidates": [{"content": {"parts": [{"text": " several words of an answer that comes in pieces"}],"#,
         r#""role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 10,"candidatesTokenCount": 4,"#,
-        r#""totalTokenCount": 14},"modelVersion": "gemini-2.5-flash"}"#,
+        r#""totalTokenCount": 14,"promptTokensDetails": [{"modality": "TEXT","tokenCount": 10}]},"#,
+        r#""modelVersion": "gemini-2.5-flash","responseId": "q7cTacPYFPmL7M8P1ZbA2Ac"}"#,
         "\r\n\r\n"
     );
     let ollama = concat!(
@@ -337,20 +338,37 @@ fn content(format: WireFormat) -> (BodyKind, String) {
         r#""message":{"role":"assistant","content":" words"},"done":false}"#,
         "\n"
     );
+    let xai = concat!(
+        r#"data: {"id":"a3d1f0de-3f7b","object":"chat.completion.chunk","created":1700000000,"model":"grok-4","#,
+        r#""choices":[{"index":0,"delta":{"content":" words"}}],"usage":{"prompt_tokens":32,"completion_tokens":9,"#,
+        r#""total_tokens":135,"prompt_tokens_details":{"text_tokens":32,"audio_tokens":0,"image_tokens":0,"#,
+        r#""cached_tokens":6},"completion_tokens_details":{"reasoning_tokens":94,"audio_tokens":0},"#,
+        r#""num_sources_used":0},"system_fingerprint":"fp_1234567890"}"#,
+        "\n\n"
+    );
+    let cohere = concat!(
+        "event: content-delta\n",
+        r#"data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":" words"}}}}"#,
+        "\n\n"
+    );
     let (kind, event) = match format {
         WireFormat::AnthropicMessages => (BodyKind::Sse, anthropic),
         WireFormat::Gemini => (BodyKind::Sse, gemini),
         WireFormat::Ollama => (BodyKind::JsonLines, ollama),
+        WireFormat::XaiChat => (BodyKind::Sse, xai),
+        WireFormat::CohereChat => (BodyKind::Sse, cohere),
         _ => (BodyKind::Sse, openai),
     };
     (kind, event.repeat(4_096 / event.len()))
 }
 
-fn meters(options: &Options) -> [Row; 4] {
+fn meters(options: &Options) -> [Row; 6] {
     let formats = [
         ("SSE meter, OpenAI, a kilobyte (1 GB/s is 1000 ns)", WireFormat::OpenAiChat),
         ("SSE meter, Anthropic, a kilobyte", WireFormat::AnthropicMessages),
         ("SSE meter, Gemini, with usage in each event, a kilobyte", WireFormat::Gemini),
+        ("SSE meter, xAI, with usage in each event, a kilobyte", WireFormat::XaiChat),
+        ("SSE meter, Cohere, a kilobyte", WireFormat::CohereChat),
         ("meter of Ollama's lines, a kilobyte", WireFormat::Ollama),
     ];
     formats.map(|(name, format)| {

@@ -123,21 +123,21 @@ fn model_routes(settings: &Settings) -> Router<Models> {
     routes
 }
 
-async fn openai(State(models): State<Models>, request: Request) -> Response {
+async fn openai(State(models): State<Models>, mut request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let asker = Asker::of(&models, &request);
+    let asker = Asker::of(&models, &mut request);
     models.providers.openai(request, &path).await.unwrap_or_else(|error| asker.told(error))
 }
 
-async fn anthropic(State(models): State<Models>, request: Request) -> Response {
+async fn anthropic(State(models): State<Models>, mut request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let asker = Asker::of(&models, &request);
+    let asker = Asker::of(&models, &mut request);
     models.providers.anthropic(request, &path).await.unwrap_or_else(|error| asker.told(error))
 }
 
 /// A chat completion whose model may be left out.
-async fn chat(models: Models, request: Request, model: String) -> Response {
-    let asker = Asker::of(&models, &request);
+async fn chat(models: Models, mut request: Request, model: String) -> Response {
+    let asker = Asker::of(&models, &mut request);
     let (mut parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MOST_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let bytes = match serde_json::from_slice::<Value>(&bytes) {
@@ -159,8 +159,10 @@ struct Asker {
 }
 
 impl Asker {
-    fn of(models: &Models, request: &Request) -> Self {
+    /// The dialect goes with the request: a refusal in place of its provider is written in it too.
+    fn of(models: &Models, request: &mut Request) -> Self {
         let dialect = models.controls.dialect_of(request.uri().path(), request.headers());
+        request.extensions_mut().insert(dialect);
         Self { dialect, id: request.headers().get(X_REQUEST_ID).cloned() }
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
+use flashops::core::clock::CoarseClock;
 use flashops::core::health::Finding;
 use flashops::tower::budget::CallFailed;
+use flashops::tower::provider_limits::{ProviderLimited, ProviderLimits, ProviderLimitsLayer};
 use flashops::tower::reject::{DefaultReject, NotDispatched, Refusal, RefusalContext, Reject};
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -15,6 +17,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tower::{Layer, ServiceExt};
 
 use super::settings::{Settings, Upstream};
 
@@ -33,7 +36,8 @@ const KEPT_BACK: [HeaderName; 9] = [
 
 #[derive(Clone)]
 pub(crate) struct Providers {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    /// Heeds what the providers say of their limits.
+    client: ProviderLimited<Client<HttpsConnector<HttpConnector>, Body>, CoarseClock>,
     openai: Arc<Target>,
     anthropic: Arc<Target>,
     reachable: Arc<AtomicBool>,
@@ -56,8 +60,10 @@ impl Providers {
             .https_or_http()
             .enable_http1()
             .build();
+        let reject = DefaultReject::new().with_max_wait(settings.config.options().max_wait);
+        let limits = ProviderLimitsLayer::new(ProviderLimits::new(CoarseClock::new())).with_reject(reject);
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: limits.layer(Client::builder(TokioExecutor::new()).build(connector)),
             openai: Arc::new(Target::new("OPENAI_BASE_URL", &settings.openai, stub, bearer)?),
             anthropic: Arc::new(Target::new("ANTHROPIC_BASE_URL", &settings.anthropic, stub, x_api_key)?),
             reachable: Arc::new(AtomicBool::new(true)),
@@ -90,7 +96,7 @@ impl Providers {
         path: &str,
     ) -> Result<Response<Body>, Unreachable> {
         target.address(&mut request, path);
-        let answered = self.client.request(request).await;
+        let answered = self.client.clone().oneshot(request).await;
         self.reachable.store(answered.is_ok(), Ordering::Relaxed);
         let mut response = answered.map_err(|error| Unreachable { never_left: error.is_connect() })?;
         drop_connection_headers(response.headers_mut());

@@ -50,7 +50,11 @@ impl Answer {
 }
 
 async fn send(gateway: &Router, method: Method, path: &str) -> Answer {
-    let messages = json!([{"role": "user", "content": "one two [reply 3]"}]);
+    ask(gateway, method, path, "one two [reply 3]").await
+}
+
+async fn ask(gateway: &Router, method: Method, path: &str, prompt: &str) -> Answer {
+    let messages = json!([{"role": "user", "content": prompt}]);
     let body = json!({"model": "gpt-4o-mini", "max_tokens": 3, "messages": messages, "input": "one"}).to_string();
     let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
     let response = gateway.clone().oneshot(request).await.unwrap();
@@ -170,5 +174,25 @@ async fn metrics_are_for_administrators_and_networks_that_may_see_everything() {
             assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
         }
     }
+    stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it() {
+    let stub = StubProvider::start().await.unwrap();
+    let problem = "[[route]]\npath = \"/v1/chat/completions\"\ndialect = \"problem\"\n";
+    let gateway = gateway(problem, &stub.base_url());
+    let (chat, messages) = ("/v1/chat/completions", "/v1/messages");
+    let told = ask(&gateway, Method::POST, chat, "[fail 429] [retry-after 30]").await;
+    assert_eq!((told.status, told.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "30"));
+    let held_back = send(&gateway, Method::POST, chat).await;
+    assert_eq!((held_back.status, held_back.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "30"));
+    assert_eq!(held_back.body["violated-policies"], json!(["provider-requests"]), "{}", held_back.body);
+    assert_eq!(held_back.header("x-request-id").len(), 32);
+    let left = send(&gateway, Method::POST, messages).await;
+    assert_eq!(left.status, StatusCode::TOO_MANY_REQUESTS, "it is the same host, account and model");
+    assert_eq!(stub.requests().total(), 1);
+    let usage = send(&gateway, Method::GET, "/api/v1/ai/usage").await.body;
+    assert_eq!((&usage["totals"]["requests"], &usage["totals"]["total_tokens"]), (&json!(1), &json!(0)), "{usage}");
     stub.shutdown().await;
 }

@@ -50,7 +50,8 @@ pub struct Usage {
     pub audio_out: Tokens,
     /// Searches that the provider bills one by one.
     pub searches: u64,
-    /// At which tariff the provider served the call; `None` where it did not say.
+    /// At which tariff the provider served the call; `None` where it did not say. It can be known where the numbers are
+    /// absent.
     pub service_tier: Option<ServiceTier>,
     /// What the provider says that the call cost, in billionths of a US dollar, rounded up. It is told to recorders;
     /// what is charged is the price book's.

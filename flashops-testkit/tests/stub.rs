@@ -438,6 +438,31 @@ async fn the_same_request_gets_the_same_bytes_with_and_without_a_socket() {
 }
 
 #[tokio::test]
+async fn an_answer_tells_of_limits_in_the_headers_of_its_provider() {
+    let provider = StubProvider::start().await.unwrap();
+    let told = async |path: &str, prompt: &str| {
+        let response = post(&provider, path, &body(path, prompt, 1, &json!({}))).await;
+        let of_limits = |name: &str| name.contains("ratelimit") || name == "retry-after";
+        let headers = response.headers().iter().filter(|(name, _)| of_limits(name.as_str()));
+        let mut lines: Vec<String> =
+            headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        (lines.join("\n"), response.headers()["date"].to_str().unwrap().to_owned())
+    };
+    assert_eq!(told(CHAT, "hi").await.0, "");
+    let chat = told(CHAT, "[requests-left 7] [tokens-left 90] [reset 125]").await.0;
+    let expected = "x-ratelimit-limit-requests: 1000\nx-ratelimit-limit-tokens: 1000\n\
+        x-ratelimit-remaining-requests: 7\nx-ratelimit-remaining-tokens: 90\n\
+        x-ratelimit-reset-requests: 2m5s\nx-ratelimit-reset-tokens: 2m5s";
+    assert_eq!(chat, expected);
+    let (messages, date) = told(MESSAGES, "[tokens-left 0] [reset 20]").await;
+    let expected = "anthropic-ratelimit-tokens-limit: 1000\nanthropic-ratelimit-tokens-remaining: 0\n\
+        anthropic-ratelimit-tokens-reset: 2023-11-14T22:13:40Z";
+    assert_eq!((messages.as_str(), date.as_str()), (expected, "Tue, 14 Nov 2023 22:13:20 GMT"));
+    assert_eq!(told(RESPONSES, "[fail 429] [retry-after 9]").await.0, "retry-after: 9");
+}
+
+#[tokio::test]
 async fn a_cut_in_process_is_an_error_of_the_body_after_its_words() {
     let asked = body(CHAT, "[cut 2]", 9, &json!({"stream": true})).to_string();
     let mut answer = stub::respond(Request::post(CHAT).body(Bytes::from(asked)).unwrap()).into_body();

@@ -6,6 +6,7 @@
 //! | [`budget`] | a layer that reserves before each call of a model and settles after it |
 //! | [`inspect`] | what a request asks for: model, caps, stream; and the few changes that are made to it |
 //! | [`fallback`] | a layer that tries the next model when one fails or cannot be paid |
+//! | [`provider_limits`] | a layer around a client that heeds what its provider says of its limits |
 //! | [`usage`] | what a response used, read while it passes |
 //! | [`access_log`] | a layer that tells of each request, and a recorder that tells of each call: to `tracing` |
 //! | [`http_metrics`] | a layer that measures requests: for `metrics` |
@@ -34,12 +35,15 @@ pub mod usage;
 #[cfg(feature = "tokio")]
 pub mod drain;
 pub mod fallback;
+pub mod provider_limits;
 pub mod identify;
 pub mod reject;
 
 mod json;
 mod path;
 mod per_thread;
+mod tariff;
 
 pub use budget::TokenBudgetLayer;
+pub use provider_limits::ProviderLimitsLayer;
 pub use rate_limit::RateLimitLayer;

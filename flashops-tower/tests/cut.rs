@@ -9,9 +9,11 @@ use std::future::ready;
 use bytes::Bytes;
 use flashops_core::limit::{OnExhausted, Switches};
 use futures_util::FutureExt;
-use http_body::Body;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use support::{Chunks, Fixture, sse_frame, usage_frame};
+use support::{Chunks, Fixture, ask, full, sse_frame, usage_frame};
+use tower::ServiceExt;
 
 /// Which is all that the fixture has for a user.
 const BUDGET: u64 = 1_000_000;
@@ -124,4 +126,142 @@ async fn the_provider_is_left_as_soon_as_its_stream_is_cut() {
     }
     assert!(body.is_end_stream());
     assert!((&mut left).now_or_never().is_some_and(|gone| gone.is_err()), "the inner body was dropped");
+}
+
+/// A provider that streams in a format of its own.
+struct Provider {
+    path: &'static str,
+    /// A request for ten tokens.
+    request: &'static str,
+    content_type: &'static str,
+    words: Vec<Vec<u8>>,
+    /// What ends its stream behind some words.
+    ending: Vec<u8>,
+}
+
+/// Amazon's frame of an event.
+fn frame(name: &str, payload: &str) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (key, value) in [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")] {
+        headers.extend([&[key.len() as u8][..], key.as_bytes(), &[7, 0, value.len() as u8], value.as_bytes()].concat());
+    }
+    let length = (16 + headers.len() + payload.len()) as u32;
+    let mut frame = [length.to_be_bytes(), (headers.len() as u32).to_be_bytes()].concat();
+    frame.extend(crc32fast::hash(&frame).to_be_bytes());
+    frame.extend([&headers, payload.as_bytes()].concat());
+    frame.extend(crc32fast::hash(&frame).to_be_bytes());
+    frame
+}
+
+fn sse_providers() -> [Provider; 3] {
+    let words =
+        |word: &dyn Fn(usize) -> String| (0..100).map(|n| format!("data: {}\n\n", word(n)).into_bytes()).collect();
+    [
+        Provider {
+            path: "/v1/completions",
+            request: r#"{"model":"m","stream":true,"max_tokens":10,"prompt":"hi"}"#,
+            content_type: "text/event-stream",
+            words: words(&|n| format!(r#"{{"choices":[{{"index":0,"text":"w{n} "}}]}}"#)),
+            ending: br#"data: {"object":"text_completion","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length"}]}
+
+data: [DONE]
+
+"#
+            .to_vec(),
+        },
+        Provider {
+            path: "/v1beta/models/m:streamGenerateContent",
+            request: r#"{"contents":[],"generationConfig":{"maxOutputTokens":10}}"#,
+            content_type: "text/event-stream",
+            words: words(&|n| format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"w{n} "}}]}}}}]}}"#)),
+            ending: format!("data: {GEMINI_END}\n\n").into_bytes(),
+        },
+        Provider {
+            path: "/v2/chat",
+            request: r#"{"model":"m","stream":true,"max_tokens":10}"#,
+            content_type: "text/event-stream",
+            words: words(&|n| format!(r#"{{"type":"content-delta","delta":{{"message":{{"content":{{"text":"w{n} "}}}}}}}}"#)),
+            ending: br#"event: message-end
+data: {"type":"message-end","delta":{"finish_reason":"MAX_TOKENS"}}
+
+"#
+            .to_vec(),
+        },
+    ]
+}
+
+const GEMINI_END: &str =
+    r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"MAX_TOKENS","index":0}]}"#;
+
+fn other_providers() -> [Provider; 3] {
+    let element = |n: usize| {
+        let comma = if n == 0 { "[" } else { ",\r\n" };
+        format!(r#"{comma}{{"candidates":[{{"content":{{"parts":[{{"text":"w{n} "}}]}}}}]}}"#).into_bytes()
+    };
+    let line = |n| format!("{{\"model\":\"m\",\"message\":{{\"content\":\"w{n} \"}},\"done\":false}}\n").into_bytes();
+    let delta = |n| frame("contentBlockDelta", &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"w{n} "}}}}"#));
+    let stop = frame("contentBlockStop", r#"{"contentBlockIndex":0}"#);
+    [
+        Provider {
+            path: "/v1beta/models/m:streamGenerateContent",
+            request: r#"{"contents":[],"generationConfig":{"maxOutputTokens":10}}"#,
+            content_type: "application/json; charset=UTF-8",
+            words: (0..100).map(element).collect(),
+            ending: format!(",\n{GEMINI_END}\n]\n").into_bytes(),
+        },
+        Provider {
+            path: "/api/chat",
+            request: r#"{"model":"m","options":{"num_predict":10}}"#,
+            content_type: "application/x-ndjson",
+            words: (0..100).map(line).collect(),
+            ending: br#"{"model":"m","message":{"role":"assistant","content":""},"done_reason":"length","done":true}
+"#
+            .to_vec(),
+        },
+        Provider {
+            path: "/model/m/converse-stream",
+            request: r#"{"messages":[],"inferenceConfig":{"maxTokens":10}}"#,
+            content_type: "application/vnd.amazon.eventstream",
+            words: (0..100).map(delta).collect(),
+            ending: [stop, frame("messageStop", r#"{"stopReason":"max_tokens"}"#)].concat(),
+        },
+    ]
+}
+
+#[tokio::test]
+async fn the_stream_of_every_provider_ends_in_its_own_format() {
+    for provider in sse_providers().into_iter().chain(other_providers()) {
+        let Provider { path, request, content_type, words, ending } = provider;
+        let fixture = fixture(10, OnExhausted::Cut);
+        let frames: Vec<Bytes> = words.iter().map(|word| Bytes::from(word.clone())).collect();
+        let service = fixture.service(move |_| {
+            let mut answer = Chunks::frames(frames.into_iter().map(Frame::data).collect());
+            answer.headers_mut().insert(CONTENT_TYPE, content_type.parse().unwrap());
+            ready(Ok(answer))
+        });
+        let body = service.oneshot(ask(path, full(request.to_owned()))).await.unwrap().into_body();
+        let others = leave(&fixture, 0);
+        let passed = body.collect().await.unwrap().to_bytes();
+        drop(others);
+        let expected = [words[..11].concat(), ending].concat();
+        assert_eq!(String::from_utf8_lossy(&passed), String::from_utf8_lossy(&expected), "{path}");
+        assert_eq!((fixture.used().0, fixture.held()), (request.len() as u64 + 11, 0), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_known_length_is_not_taken_for_a_stream() {
+    let text = r#"[{"candidates":[{"content":{"parts":[{"text":"many words and more words"}]}}]}]"#;
+    let fixture = fixture(1, OnExhausted::Cut);
+    let service = fixture.service(move |_| {
+        let mut answer = support::json(text.to_owned());
+        answer.headers_mut().insert(CONTENT_LENGTH, text.len().into());
+        ready(Ok(answer))
+    });
+    let request = r#"{"contents":[],"generationConfig":{"maxOutputTokens":1}}"#;
+    let response = service.oneshot(ask("/v1beta/models/m:generateContent", full(request.to_owned()))).await.unwrap();
+    let _others = leave(&fixture, 0);
+    assert!(response.headers().contains_key(CONTENT_LENGTH));
+    assert_eq!(response.body().size_hint().exact(), Some(text.len() as u64));
+    assert_eq!(rest(response.into_body()).await, text);
 }

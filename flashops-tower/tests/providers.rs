@@ -314,7 +314,7 @@ async fn the_route_of_every_provider_is_metered_exactly_and_passes_what_came() {
 
 #[tokio::test]
 async fn a_path_beside_those_of_the_models_passes_untouched() {
-    for path in ["/v1beta/models/gemini-x:countTokens", "/v1/models/m", "/model/m/invoke"] {
+    for path in ["/v1beta/models/gemini-x:countTokens", "/v1/models/m", "/model/m/count-tokens"] {
         let desk = Desk::new();
         let exchange = Exchange { cap: 0, ..exchange(path, "", JSON, b"{}") };
         let (passed, visitors) = desk.run(&exchange, answer(&exchange, &[b"{}"])).await;

@@ -4,16 +4,21 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 use flashops::Controls;
+use flashops::core::caller::Caller;
 use flashops::core::clock::ManualClock;
 use flashops::core::config::{Config, NoSources};
 use flashops::core::store::Store;
 use flashops::tower::budget::{ModelRoute, OUTPUT_CAP};
 use flashops::tower::inspect::WireFormat;
 use futures_util::FutureExt;
+use http::{Request, Response};
 use http_body_util::BodyExt;
-use serde_json::json;
-use support::{AI_CHAT, CALLERS, CHAT, Desk, ROUTES, ask, ask_with, get, inner};
+use serde_json::{Value, json};
+use support::{AI_CHAT, CALLERS, CHAT, Desk, ROUTES, ask, ask_with, full, get, inner};
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
 #[test]
@@ -110,4 +115,77 @@ fn a_route_of_the_services_own_is_counted_whatever_the_configuration_says_of_it(
     let seen = controls.tally().report(None, controls.budget().store().now(), |_| true);
     assert_eq!(seen.totals.requests, 1);
     assert_eq!(seen.rows[0].key.route(), AI_CHAT);
+}
+
+#[test]
+fn a_call_of_a_model_that_nobody_meters_is_refused_unless_the_configuration_lets_it_pass() {
+    let strict = Desk::new("");
+    for path in ["/v1/images/generations", "/v1/audio//speech", "/v1/%69mages/edits"] {
+        let refused = strict.send(ask(path));
+        assert_eq!((refused.status, refused.header("retry-after")), (403, None), "{path}");
+        assert!(String::from_utf8_lossy(&refused.body).contains("\"code\":\"unmetered_route\""), "{path}");
+    }
+    assert_eq!(strict.send(ask("/v1/messages/batches")).json()["error"]["type"], "permission_error");
+    assert_eq!((strict.calls(), strict.held()), (0, vec![]));
+    assert_eq!(strict.send(ask("/pets")).status, 404, "what is no call goes on to the service");
+    let lenient = Desk::new("[policy]\nunmetered_routes = \"pass\"");
+    assert_eq!(lenient.send(ask("/v1/images/generations")).status, 404);
+    assert_eq!(lenient.calls(), 1);
+}
+
+/// What a provider of another format gets and what its answer is charged, on a route that is configured so.
+fn exchange(route: &str, request: &str, content_type: &'static str, answer: &'static str) -> (Value, u64) {
+    let limit = "[[limit]]\nname = \"t\"\nscope = \"user\"\nresource = \"tokens\"\namount = 100000\nwindow = \"1h\"\n";
+    let config = Config::from_toml(&format!("{CALLERS}{limit}[[route]]\n{route}"), &NoSources).unwrap();
+    let controls = Controls::with(&config, ManualClock::new(), ());
+    let seen = Arc::new(Mutex::new(Value::Null));
+    let sees = Arc::clone(&seen);
+    let answered = move |request: Request<flashops::tower::budget::RequestBody<_>>| {
+        let sees = Arc::clone(&sees);
+        async move {
+            let body: Bytes = BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+            *sees.lock().unwrap() = serde_json::from_slice(&body).unwrap();
+            let response = Response::builder().header("content-type", content_type).body(full(answer.to_owned()));
+            Ok::<_, BoxError>(response.unwrap())
+        }
+    };
+    let service = ServiceBuilder::new().layer(controls.layer()).service(service_fn(answered));
+    let request = ask_with(CHAT, serde_json::from_str(request).unwrap());
+    let response = service.oneshot(request).now_or_never().unwrap().unwrap();
+    drop(response.into_body().collect().now_or_never().unwrap());
+    let ann = Caller::new("ann", "acme");
+    let budget = controls.budget();
+    let used = budget.store().standings_now(&ann.scopes(), budget.policy().select(|_| true))[0].used;
+    let sent = seen.lock().unwrap().clone();
+    (sent, used)
+}
+
+#[test]
+fn a_route_is_read_in_the_format_that_it_names_also_where_the_path_is_anothers() {
+    let request = r#"{"model":"m","max_tokens":50,"stream":true,"messages":[]}"#;
+    let path = "path = \"/v1/chat/completions\"\n";
+    let mistral = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\
+                   \"usage\":{\"prompt_tokens\":20,\"completion_tokens\":7,\"total_tokens\":27}}\n\ndata: [DONE]\n\n";
+    let (sent, used) = exchange(&format!("{path}format = \"mistral-chat\""), request, "text/event-stream", mistral);
+    assert_eq!(
+        (sent.get("stream_options"), used),
+        (None, 27),
+        "it reports without being asked, and does not know the option"
+    );
+    let (sent, used) = exchange(path, request, "text/event-stream", mistral);
+    assert_eq!((&sent["stream_options"]["include_usage"], used), (&json!(true), 27));
+
+    let request = r#"{"model":"m","max_tokens":50,"messages":[]}"#;
+    let xai = r#"{"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":3,"completion_tokens_details":{"reasoning_tokens":4}}}"#;
+    let (_, used) = exchange(&format!("{path}format = \"xai-chat\""), request, "application/json", xai);
+    assert_eq!(used, 27, "reasoning is beside the completion");
+    let (_, used) = exchange(path, request, "application/json", xai);
+    assert_eq!(used, 23, "of OpenAI's it would be inside, and contradict");
+
+    let gemini = r#"{"contents":[],"generationConfig":{"maxOutputTokens":50}}"#;
+    let answer =
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":20,"candidatesTokenCount":7,"totalTokenCount":27}}"#;
+    let route = format!("{path}format = \"gemini\"\nmax_output = 30\ndefault_model = \"gemini-x\"");
+    let (sent, used) = exchange(&route, gemini, "application/json", answer);
+    assert_eq!((&sent["generationConfig"]["maxOutputTokens"], used), (&json!(30), 27));
 }

@@ -18,6 +18,7 @@ for name in list(os.environ):
     if name.startswith(("OPENAI_", "ANTHROPIC_", "FLASHOPS_")) or name.upper().endswith("_PROXY"):
         del os.environ[name]
 
+import cuts  # noqa: E402, F401
 import refusals  # noqa: E402, F401
 import successes  # noqa: E402, F401
 from checks import CHECKS  # noqa: E402

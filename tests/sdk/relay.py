@@ -38,6 +38,8 @@ class Relay:
         self.attempts = []
         # Response headers, in lower case, that do not reach the client.
         self.hidden = set()
+        # Request headers, in lower case, that do not reach the gateway.
+        self.forgotten = set()
         handler = type("Handler", (Handler,), {"relay": self, "upstream": port})
         self.server = Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -65,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         upstream = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=SILENCE)
         try:
             body = self.rfile.read(int(self.headers["content-length"]))
-            upstream.request("POST", self.path, body, dict(self.headers.items()))
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in self.relay.forgotten}
+            upstream.request("POST", self.path, body, headers)
             self.answer(attempt, upstream.getresponse())
         except OSError:
             # One of the two left; the other sees it by its connection.

@@ -263,7 +263,8 @@ impl<S: Store> Call<S> {
                 if self.open.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
             {
                 let counted = self.open.progress.total_output().min(estimate.output);
-                Usage::estimated(estimate.input, self.open.held.max(counted))
+                let service_tier = reported.service_tier;
+                Usage { service_tier, ..Usage::estimated(estimate.input, self.open.held.max(counted)) }
             }
             _ => self.at_least_the_input(reported),
         }
@@ -276,7 +277,7 @@ impl<S: Store> Call<S> {
         if reported.quality != Quality::Absent && reported.total() > floor.total() {
             return Usage { quality: Quality::Estimated, ..*reported };
         }
-        Usage { inconsistent: reported.inconsistent, ..floor }
+        Usage { inconsistent: reported.inconsistent, service_tier: reported.service_tier, ..floor }
     }
 
     fn finish(&mut self, usage: &Usage, ending: Ending) {

@@ -98,8 +98,8 @@ impl<S: Store> RateLimiter<S> {
         }
     }
 
-    /// Tells the recorder of a request that was refused. Its route is [`OTHER_ROUTES`], whatever its path: paths are the
-    /// client's choice, and a recorder keeps what it is told by route.
+    /// Tells the recorder of a request that was refused. Its route is [`OTHER_ROUTES`], whatever its path: paths are
+    /// the client's choice, and a recorder keeps what it is told by route.
     #[cold]
     pub fn tell_denied(&self, caller: &Caller, denied: &Denied) {
         let Some(recorder) = &self.recorder else { return };

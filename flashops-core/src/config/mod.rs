@@ -72,6 +72,7 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `path` | a path, or a pattern that follows all narrower ones | required |
+//! | `format` | of requests and answers, on all of its paths: `"mistral-chat"`, `"xai-chat"` and others, see [`Format`] | by the path |
 //! | `dialect` | of refusals: `"openai"`, `"anthropic"`, `"problem"` | by the path |
 //! | `max_output` | the most output tokens of a request, from 1 | the model's |
 //! | `on_over` | a request for more is lowered, `"clamp"`, or refused, `"refuse"` | `"clamp"` |
@@ -91,6 +92,7 @@
 //! | `input_estimate` | [how text is counted](crate::estimate::InputEstimate): `"bytes"`, `"calibrated"` | `"bytes"` |
 //! | `output_estimate` | [how much is held](crate::estimate::OutputEstimate): `"cap"`, `"learned"`, `"learned-each"` | `"cap"` |
 //! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
+//! | `unmetered_routes` | calls of a model that nobody meters: `"refuse"`, `"pass"` | `"refuse"` |
 //! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
 //! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |
 //! | `spent_status` | of a refusal for a spent budget: 429, 402 | 429 |
@@ -153,6 +155,6 @@ pub use config::{Config, MAX_TEXT_BYTES};
 pub use error::ConfigError;
 pub use limits::Share;
 pub use observe::{GenAiSets, Observe};
-pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
-pub use routes::{Dialect, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
+pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
+pub use routes::{Dialect, Format, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
 pub use sources::{MAX_SOURCE_BYTES, NoSources, Sources, SystemSources};

@@ -26,6 +26,8 @@ pub struct Options {
     pub store_deadline: Duration,
     /// What a reference to content that the provider keeps is taken for.
     pub stored_content: StoredContent,
+    /// What becomes of a request that calls a model on a route that nobody meters.
+    pub unmetered_routes: UnmeteredRoutes,
     /// How many tokens of one organisation in [`Options::threshold_window`] raise the tally's alarm; at least 1.
     pub threshold_tokens: Tokens,
     /// The time over which the tally counts them, from a second to a day.
@@ -44,6 +46,7 @@ impl Default for Options {
             spent_status: SpentStatus::default(),
             store_deadline: Duration::from_millis(25),
             stored_content: StoredContent::default(),
+            unmetered_routes: UnmeteredRoutes::default(),
             threshold_tokens: Tokens::saturating(100_000),
             threshold_window: Duration::from_secs(3_600),
         }
@@ -136,6 +139,17 @@ impl SpentStatus {
             Self::PaymentRequired => 402,
         }
     }
+}
+
+/// What becomes of a request that calls a model, by the paths under which providers serve theirs, on a route that
+/// nobody meters: of images and speech, of batches, and of the standard routes that a service has not named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnmeteredRoutes {
+    /// It is refused: what it costs, nobody would know.
+    #[default]
+    Refuse,
+    /// It passes as a request that calls no model.
+    Pass,
 }
 
 /// What a reference to content that the provider keeps (an earlier response, a stored prompt, a file) is taken for.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent};
+use super::options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
 use super::schema::{RawPolicy, Text, Whole, WordOrNumber};
 use super::value::{bounded, bounded_duration, choose};
 use crate::estimate::{InputEstimate, OutputEstimate};
@@ -67,6 +67,9 @@ const FAMILIES: [(&str, Family); 4] = [
 const STORED_CONTENT: [(&str, StoredContent); 2] =
     [("context-window", StoredContent::ContextWindow), ("refuse", StoredContent::Refuse)];
 
+const UNMETERED_ROUTES: [(&str, UnmeteredRoutes); 2] =
+    [("refuse", UnmeteredRoutes::Refuse), ("pass", UnmeteredRoutes::Pass)];
+
 /// The switches of the policy.
 pub(super) fn switches(raw: &RawPolicy) -> Result<Switches, Mistake> {
     let usual = Switches::default();
@@ -100,6 +103,7 @@ pub(super) fn options(raw: &RawPolicy) -> Result<Options, Mistake> {
         spent_status: or(&raw.spent_status, usual.spent_status, spent_status)?,
         store_deadline: time(&raw.store_deadline, "store_deadline", usual.store_deadline, DEADLINES)?,
         stored_content: or(&raw.stored_content, usual.stored_content, |word| choose(word, &STORED_CONTENT))?,
+        unmetered_routes: or(&raw.unmetered_routes, usual.unmetered_routes, |word| choose(word, &UNMETERED_ROUTES))?,
         threshold_tokens: or(&raw.threshold_tokens, usual.threshold_tokens, tokens)?,
         threshold_window: time(&raw.threshold_window, "threshold_window", usual.threshold_window, windows)?,
     })

@@ -18,6 +18,22 @@ pub const MAX_FALLBACK: usize = 8;
 const DIALECTS: [(&str, Dialect); 3] =
     [("openai", Dialect::OpenAi), ("anthropic", Dialect::Anthropic), ("problem", Dialect::Problem)];
 
+const FORMATS: [(&str, Format); 13] = [
+    ("openai-chat", Format::OpenAiChat),
+    ("openai-completions", Format::OpenAiCompletions),
+    ("openai-responses", Format::OpenAiResponses),
+    ("openai-embeddings", Format::OpenAiEmbeddings),
+    ("anthropic-messages", Format::AnthropicMessages),
+    ("gemini", Format::Gemini),
+    ("bedrock-converse", Format::BedrockConverse),
+    ("mistral-chat", Format::MistralChat),
+    ("xai-chat", Format::XaiChat),
+    ("cohere-chat", Format::CohereChat),
+    ("cohere-embed", Format::CohereEmbed),
+    ("ollama", Format::Ollama),
+    ("ollama-embed", Format::OllamaEmbed),
+];
+
 const ON_OVER: [(&str, OnOver); 2] = [("clamp", OnOver::Clamp), ("refuse", OnOver::Refuse)];
 
 /// The shape of a refusal's body.
@@ -29,6 +45,49 @@ pub enum Dialect {
     Anthropic,
     /// A problem document of RFC 9457.
     Problem,
+}
+
+/// How a provider's requests and answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// OpenAI's chat completions, `"openai-chat"`.
+    OpenAiChat,
+    /// OpenAI's completions, the older ones with a prompt, `"openai-completions"`.
+    OpenAiCompletions,
+    /// OpenAI's responses, `"openai-responses"`.
+    OpenAiResponses,
+    /// OpenAI's embeddings, `"openai-embeddings"`.
+    OpenAiEmbeddings,
+    /// Anthropic's messages, `"anthropic-messages"`.
+    AnthropicMessages,
+    /// Google's Gemini, `"gemini"`.
+    Gemini,
+    /// Amazon Bedrock's Converse, `"bedrock-converse"`.
+    BedrockConverse,
+    /// Mistral's chat completions, `"mistral-chat"`.
+    MistralChat,
+    /// xAI's chat completions, `"xai-chat"`.
+    XaiChat,
+    /// Cohere's chat, version 2, `"cohere-chat"`.
+    CohereChat,
+    /// Cohere's embeddings, version 2, `"cohere-embed"`.
+    CohereEmbed,
+    /// Ollama's own chat and generate, `"ollama"`.
+    Ollama,
+    /// Ollama's own embeddings, `"ollama-embed"`.
+    OllamaEmbed,
+}
+
+impl Format {
+    /// Every format.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FORMATS.iter().map(|(_, format)| *format)
+    }
+
+    /// The word for it in a configuration.
+    pub fn name(self) -> &'static str {
+        FORMATS.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// What happens to a request that asks for more output than its route allows.
@@ -46,6 +105,7 @@ pub enum OnOver {
 pub struct RouteConfig {
     path: String,
     pattern: RoutePatterns,
+    format: Option<Format>,
     dialect: Option<Dialect>,
     max_output: Option<Tokens>,
     on_over: OnOver,
@@ -62,6 +122,11 @@ impl RouteConfig {
     /// Whether a path is this route. A query is not part of it.
     pub fn contains(&self, path: &str) -> bool {
         self.pattern.contains(path)
+    }
+
+    /// The format of its requests and answers, on all of its paths; `None` where the path decides.
+    pub const fn format(&self) -> Option<Format> {
+        self.format
     }
 
     /// The shape of refusals; `None` where the path decides.
@@ -124,6 +189,7 @@ fn route(raw: &RawRoute) -> Result<RouteConfig, Mistake> {
     Ok(RouteConfig {
         path: raw.path.get_ref().clone(),
         pattern: pattern(&raw.path)?,
+        format: raw.format.as_ref().map(|format| choose(format, &FORMATS)).transpose()?,
         dialect: raw.dialect.as_ref().map(|dialect| choose(dialect, &DIALECTS)).transpose()?,
         max_output: raw.max_output.as_ref().map(most).transpose()?,
         on_over: raw.on_over.as_ref().map_or(Ok(OnOver::default()), |on_over| choose(on_over, &ON_OVER))?,

@@ -16,13 +16,13 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 49] = [
+pub(super) const PUBLIC_KEYS: [&str; 51] = [
     "admin", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt", "default_model", "dialect",
-    "fallback", "file", "gen_ai", "headers", "input_estimate", "inspect_bytes", "log", "max_keys", "max_lifetime",
-    "max_output", "max_reservations", "max_tenants", "max_wait", "metrics", "missing_usage", "mode", "name",
-    "on_exhausted", "on_expiry", "on_over", "on_store_error", "org", "output_estimate", "path", "replace", "resource",
-    "routes", "scope", "share", "slow", "spent_status", "store_deadline", "stored_content", "threshold_tokens",
-    "threshold_window", "thresholds", "unknown_model", "user", "window", "zone",
+    "fallback", "file", "format", "gen_ai", "headers", "input_estimate", "inspect_bytes", "log", "max_keys",
+    "max_lifetime", "max_output", "max_reservations", "max_tenants", "max_wait", "metrics", "missing_usage", "mode",
+    "name", "on_exhausted", "on_expiry", "on_over", "on_store_error", "org", "output_estimate", "path", "replace",
+    "resource", "routes", "scope", "share", "slow", "spent_status", "store_deadline", "stored_content",
+    "threshold_tokens", "threshold_window", "thresholds", "unknown_model", "unmetered_routes", "user", "window", "zone",
 ];
 
 #[derive(Default, Deserialize)]
@@ -70,6 +70,7 @@ pub(super) struct RawLimit {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawRoute {
     pub(super) path: Text,
+    pub(super) format: Option<Text>,
     pub(super) dialect: Option<Text>,
     pub(super) max_output: Option<Whole>,
     pub(super) on_over: Option<Text>,
@@ -90,6 +91,7 @@ pub(super) struct RawPolicy {
     pub(super) input_estimate: Option<Text>,
     pub(super) output_estimate: Option<Text>,
     pub(super) stored_content: Option<Text>,
+    pub(super) unmetered_routes: Option<Text>,
     pub(super) inspect_bytes: Option<Whole>,
     pub(super) anonymous: Option<Text>,
     pub(super) spent_status: Option<Whole>,

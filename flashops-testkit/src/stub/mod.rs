@@ -54,6 +54,13 @@
 //! | `[pace MS]` | waits so many milliseconds before each word; an answer that is not streamed, after all waits |
 //! | `[fail 500]` | answers with this status, 400 to 599, and an error in the dialect of the format |
 //! | `[no-usage]` | leaves the usage out |
+//! | `[requests-left N]` | the headers of rate limits say that so many requests are left, of [`LIMIT`] |
+//! | `[tokens-left N]` | the same of tokens |
+//! | `[reset S]` | these limits reset in so many seconds; in 60 without it |
+//! | `[retry-after S]` | the answer has this `Retry-After`; for `[fail 429]` and the like |
+//!
+//! The headers are those of OpenAI, for Anthropic's format those of Anthropic, whose instants count from the answer's
+//! `Date`. The limits are told and not kept: the stub refuses nothing by them.
 //!
 //! Edge cases: an answer of at most N words that is cut or hung after N words lacks its end, its usage included; one of
 //! fewer than N words is whole. An answer that is not streamed sends its head and the JSON up to the Nth word. When the
@@ -67,6 +74,7 @@ mod ask;
 mod body;
 mod connection;
 mod ledger;
+mod limits;
 mod prompt;
 mod respond;
 mod server;
@@ -75,6 +83,7 @@ mod wire;
 pub use ask::{DEFAULT_WORDS, MAX_CHOICES, MAX_WORDS};
 pub use body::{Broken, StubBody};
 pub use ledger::{MAX_PRODUCED, MAX_TAG, Produced, Requests, Sums};
+pub use limits::LIMIT;
 pub use respond::{MAX_BODY, respond};
 pub use server::{MAX_CONNECTIONS, StubProvider};
 pub use wire::{DEFAULT_DIMENSIONS, MAX_DIMENSIONS, MAX_INPUTS};

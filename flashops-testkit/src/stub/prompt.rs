@@ -11,6 +11,10 @@ pub(super) struct Prompt {
     pub(super) pace_ms: u64,
     pub(super) fail: Option<u16>,
     pub(super) no_usage: bool,
+    pub(super) requests_left: Option<u64>,
+    pub(super) tokens_left: Option<u64>,
+    pub(super) reset: Option<u64>,
+    pub(super) retry_after: Option<u64>,
 }
 
 /// Where an answer stops before its end.
@@ -78,6 +82,10 @@ impl Prompt {
             "cut" => self.stop_after(number, How::Cut),
             "hang" => self.stop_after(number, How::Hang),
             "pace" => self.pace_ms = number,
+            "requests-left" => self.requests_left = Some(number),
+            "tokens-left" => self.tokens_left = Some(number),
+            "reset" => self.reset = Some(number),
+            "retry-after" => self.retry_after = Some(number),
             "fail" => {
                 self.fail = u16::try_from(number).ok().filter(|status| (400..=599).contains(status));
             }

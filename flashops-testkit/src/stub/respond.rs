@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use super::ask::{self, Ask, Format};
 use super::body::StubBody;
 use super::ledger::{Produced, shortened};
+use super::limits;
 use super::wire;
 
 /// The most bytes of a request's body.
@@ -29,14 +30,16 @@ pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap, body: &[u
         Ok(ask) => {
             produced.model.clone_from(&ask.model);
             produced.tag = produced.tag.or(ask.user.as_deref().map(shortened));
-            match rendered(ask.clone()) {
+            let mut response = match rendered(ask.clone()) {
                 Ok(response) => {
                     produced.prompt_tokens = ask.prompt.words;
                     produced.full_completion_tokens = ask.all_words();
                     response
                 }
                 Err(failure) => failed(format, failure),
-            }
+            };
+            limits::tell(response.headers_mut(), &ask);
+            response
         }
         Err(failure) => failed(format, failure),
     };

@@ -12,7 +12,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let log = AccessLogLayer::new().with_slow(Duration::from_secs(5)).with_exempt(RoutePatterns::new(["/livez"])?);
 //! let service = ServiceBuilder::new().layer(log).service(service_fn(|_request| async {
-//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<&[u8]>::from(b"meow")))
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::from("meow")))
 //! }));
 //! let response = service.oneshot(Request::get("/pets?name=tom").body(())?).await?;
 //! // "request" at the level info, when the body has ended or was dropped.

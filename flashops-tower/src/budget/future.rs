@@ -6,15 +6,16 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use flashops_core::budget::{Begin, BeginError, Call, CallRequest};
 use flashops_core::caller::Caller;
+use flashops_core::config::UnmeteredRoutes;
 use flashops_core::estimate::Estimate;
 use flashops_core::limit::OnExhausted;
 use flashops_core::record::Ending;
 use flashops_core::store::Store;
-use flashops_core::units::Tokens;
+use flashops_core::units::{Amounts, Tokens};
 use flashops_core::usage::Usage;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -22,11 +23,13 @@ use tower_service::Service;
 use super::attempt::Attempt;
 use super::body::ResponseBody;
 use super::collect::{Collect, Collected, Uncollected};
+use super::held::Held;
 use super::layer::{Options, Shared};
 use super::metering::Metering;
 use super::plan::Plan;
 use super::request_body::RequestBody;
 use super::route::ModelRoute;
+use super::unmetered::calls_a_model;
 use super::{CallFailed, RequestSent};
 use crate::identify::Identify;
 use crate::inspect::WireFormat;
@@ -118,6 +121,14 @@ where
         Self { state, metered: Some(Metered { service: Some(service), shared, route, format, counts: None }) }
     }
 
+    pub(super) fn unmetered(shared: &Shared<T, I, K>, request: Request<B>) -> Self {
+        let parts = request.into_parts().0;
+        Self {
+            state: State::Refused { response: Some(shared.refuse_in(None, &parts, &Refusal::UnmeteredRoute)) },
+            metered: None,
+        }
+    }
+
     pub(super) fn passing(mut service: S, request: Request<B>) -> Self {
         Self { state: State::Passing { call: service.call(request.map(RequestBody::passed)) }, metered: None }
     }
@@ -136,23 +147,21 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let metered = match this.state.as_mut().project() {
+            let metered = this.metered.as_mut();
+            let next = match this.state.as_mut().project() {
                 StateProj::Passing { call } => {
                     return call.poll(cx).map_ok(|response| response.map(ResponseBody::passed));
                 }
-                _ => this.metered.as_mut().expect("only a passing request is not metered"),
-            };
-            let next = match this.state.as_mut().project() {
                 StateProj::Collecting { collect, head } => {
                     let collected = ready!(collect.poll(cx));
                     let (parts, caller) = head.take().expect(POLLED_AGAIN);
-                    metered.reserve(parts, caller, collected, cx)
+                    metered.expect(METERED).reserve(parts, caller, collected, cx)
                 }
                 StateProj::Reserving { waiting } => {
                     let begin = &mut waiting.as_mut().expect(POLLED_AGAIN).begin;
                     let begun = ready!(Pin::new(begin).poll(cx));
                     let Waiting { request, planned, .. } = *waiting.take().expect(POLLED_AGAIN);
-                    metered.call(request, begun, planned)
+                    metered.expect(METERED).call(request, begun, planned)
                 }
                 StateProj::Refused { response } => {
                     let response = response.take().expect(POLLED_AGAIN);
@@ -161,15 +170,15 @@ where
                 StateProj::Calling { call, guard, planned } => {
                     let answered = ready!(call.poll(cx));
                     let guard = guard.take().expect(POLLED_AGAIN);
-                    return Poll::Ready(metered.answer(answered, guard, planned));
+                    return Poll::Ready(metered.expect(METERED).answer(answered, guard, planned));
                 }
-                StateProj::Passing { .. } => unreachable!("it returned above"),
             };
             this.state.set(next);
         }
     }
 }
 
+const METERED: &str = "only what passes and what is refused is not metered";
 const POLLED_AGAIN: &str = "a future is not polled after it was ready";
 
 impl<S, T: Store, I, K> Metered<S, T, I, K> {
@@ -227,7 +236,7 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
     /// Step 3: makes the call, if it was reserved.
     fn call<B>(
         &mut self,
-        request: Request<RequestBody<B>>,
+        mut request: Request<RequestBody<B>>,
         begun: Result<Call<T>, BeginError>,
         planned: Planned,
     ) -> State<T, B, S::Future>
@@ -237,6 +246,11 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         match begun {
             Ok(mut guard) => {
                 let mut service = self.service.take().expect(POLLED_AGAIN);
+                if self.shared.options.tells_held {
+                    let (input, output) = (guard.estimate().input, guard.held_output());
+                    let amounts = Amounts { input, output, ..Amounts::ONE_REQUEST };
+                    request.extensions_mut().insert(Held { model: Arc::clone(&planned.model), amounts });
+                }
                 guard.dispatched();
                 self.counted(true);
                 State::Calling { call: service.call(request), guard: Some(guard), planned }
@@ -309,9 +323,11 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         let kind = body_kind(response.headers());
         let length = declared_length(response.headers());
         // From a coded stream nothing can be taken out, and none can be ended.
-        let is_plain_stream = kind == Some((BodyKind::Sse, ContentCoding::Identity));
-        let hides = planned.hides_usage && is_plain_stream;
-        let cut = CutStream::new(self.format).filter(|_| is_plain_stream && self.shared.cuts());
+        let plain = kind.filter(|(_, coding)| *coding == ContentCoding::Identity).map(|(kind, _)| kind);
+        let hides = planned.hides_usage && plain == Some(BodyKind::Sse);
+        // A JSON document whose length is known is no stream.
+        let cuttable = plain.filter(|kind| self.shared.cuts() && (*kind != BodyKind::Json || length.is_none()));
+        let cut = cuttable.and_then(|kind| CutStream::new(self.format, kind));
         if hides || cut.is_some() {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
@@ -335,8 +351,17 @@ impl<T: Store, I, K> Shared<T, I, K> {
         self.budget.policy().switches().on_exhausted == OnExhausted::Cut
     }
 
+    /// Whether a request on none of the routes is not let through.
+    pub(super) fn refuses(&self, method: &Method, plain_path: &str) -> bool {
+        self.options.unmetered == UnmeteredRoutes::Refuse && calls_a_model(method, plain_path)
+    }
+
     fn refuse(&self, route: usize, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
-        let dialect = Dialect::of(parts.uri.path(), &parts.headers, self.options.routes[route].dialect());
+        self.refuse_in(self.options.routes[route].dialect(), parts, refusal)
+    }
+
+    fn refuse_in(&self, dialect: Option<Dialect>, parts: &Parts, refusal: &Refusal<'_>) -> Response<RejectBody> {
+        let dialect = Dialect::of(parts.uri.path(), &parts.headers, dialect);
         let context = RefusalContext::new(dialect, self.budget.store().now().unix);
         let context = context.with_request_id(RequestId::of(&parts.headers));
         refuse(&*self.options.reject, &self.options.headers, refusal, &context)

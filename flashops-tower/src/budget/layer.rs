@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flashops_core::budget::Budget;
-use flashops_core::config::StoredContent;
+use flashops_core::config::{StoredContent, UnmeteredRoutes};
 use flashops_core::store::Store;
 use tower_layer::Layer;
 
@@ -34,9 +34,12 @@ pub(super) struct Options {
     pub(super) reject: Arc<dyn Reject + Send + Sync>,
     pub(super) headers: Headers,
     pub(super) stored: StoredContent,
+    pub(super) unmetered: UnmeteredRoutes,
     pub(super) inspect_bytes: usize,
     /// The request's extensions get the caller.
     pub(super) extends: bool,
+    /// They get what is held.
+    pub(super) tells_held: bool,
 }
 
 impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
@@ -47,8 +50,10 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
             reject: Arc::new(DefaultReject::new()),
             headers: Headers::new(budget.policy(), [Family::Ietf]),
             stored: StoredContent::default(),
+            unmetered: UnmeteredRoutes::default(),
             inspect_bytes: DEFAULT_LIMIT,
             extends: false,
+            tells_held: false,
         };
         let (identify, sent, options) = (Arc::new(identify), Arc::new(AlwaysSent), Arc::new(options));
         Self { shared: Shared { budget, identify, sent, options } }
@@ -57,7 +62,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
 
 impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     /// The routes that call a model, in place of the standard ones. The first that matches counts; a request on no
-    /// route passes untouched.
+    /// route passes untouched, unless it calls a model all the same (see [`UnmeteredRoutes`]).
     #[must_use]
     pub fn with_routes(mut self, routes: Vec<ModelRoute>) -> Self {
         self.options().routes = routes;
@@ -85,6 +90,13 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
         self
     }
 
+    /// What becomes of a call of a model on none of the routes.
+    #[must_use]
+    pub fn with_unmetered_routes(mut self, unmetered: UnmeteredRoutes) -> Self {
+        self.options().unmetered = unmetered;
+        self
+    }
+
     /// The most bytes of a request body that are read, by default 8 MiB; a longer one is refused with 413.
     #[must_use]
     pub fn with_inspect_bytes(mut self, most: usize) -> Self {
@@ -97,6 +109,14 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     #[must_use]
     pub fn with_caller_extension(mut self) -> Self {
         self.options().extends = true;
+        self
+    }
+
+    /// Puts what is [held](super::Held) for each call into the request's extensions, for a
+    /// [`ProviderLimitsLayer`](crate::provider_limits::ProviderLimitsLayer) further inside.
+    #[must_use]
+    pub fn with_held_extension(mut self) -> Self {
+        self.options().tells_held = true;
         self
     }
 

@@ -133,7 +133,7 @@ impl<T: Store> Metering<T> {
     /// Whether the stream may go on; `false` if it is to end here.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match (&mut self.call, &self.cut, &self.meter) {
-            (Some(call), Some(_), Some(meter)) if !meter.meter().ended() => call.poll_room(cx),
+            (Some(call), Some(cut), Some(meter)) if cut.can_end() && !meter.meter().ended() => call.poll_room(cx),
             _ => Poll::Ready(true),
         }
     }

@@ -76,6 +76,7 @@ mod attempt;
 mod body;
 mod collect;
 mod future;
+mod held;
 mod layer;
 mod metering;
 mod plan;
@@ -83,12 +84,14 @@ mod request_body;
 mod route;
 mod sent;
 mod service;
+mod unmetered;
 
-pub use flashops_core::config::{OnOver, StoredContent};
+pub use flashops_core::config::{OnOver, StoredContent, UnmeteredRoutes};
 
 pub use attempt::Attempt;
 pub use body::ResponseBody;
 pub use future::{OUTPUT_CAP, ResponseFuture};
+pub use held::Held;
 pub use layer::TokenBudgetLayer;
 pub use request_body::RequestBody;
 pub use route::ModelRoute;

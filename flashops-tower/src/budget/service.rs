@@ -79,8 +79,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let not_ready = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, not_ready);
-        match ModelRoute::find(&self.shared.options.routes, request.method(), &plain(request.uri().path())) {
+        let path = plain(request.uri().path());
+        match ModelRoute::find(&self.shared.options.routes, request.method(), &path) {
             Some(route) => ResponseFuture::metered(ready, Arc::clone(&self.shared), route, request),
+            None if self.shared.refuses(request.method(), &path) => ResponseFuture::unmetered(&self.shared, request),
             None => ResponseFuture::passing(ready, request),
         }
     }

@@ -11,6 +11,7 @@ use tower_layer::Layer;
 
 use super::service::Fallback;
 use crate::budget::ModelRoute;
+use crate::provider_limits::HeldBack;
 use crate::reject::NotDispatched;
 
 /// Tries the next model of a route; see the [module docs](super).
@@ -35,6 +36,9 @@ impl<T: Store> Shared<T> {
     pub(super) fn reason<R>(&self, response: &Response<R>) -> Option<FallbackReason> {
         if let Some(denied) = response.extensions().get::<Denied>() {
             return self.costs_too_much(denied).then_some(FallbackReason::Budget);
+        }
+        if response.extensions().get::<HeldBack>().is_some() {
+            return Some(FallbackReason::Provider);
         }
         let status = response.status();
         let failed = match response.extensions().get::<NotDispatched>() {

@@ -45,6 +45,7 @@
 //! | what happened | the next model is tried |
 //! | --- | --- |
 //! | status 408, 429 or from 500, or an error of the inner service | yes: `provider` |
+//! | a [layer inside](crate::provider_limits) knows that the provider would refuse | yes: `provider` |
 //! | the token budget has no room, and only limits on cost, on the model or on its provider refused | yes: `budget` |
 //! | it has none for requests or tokens of the caller | no: another model needs as many |
 //! | any other refusal or answer | no |

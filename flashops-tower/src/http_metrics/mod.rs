@@ -13,7 +13,7 @@
 //!     .with_routes(["/pets/*"])?
 //!     .with_exempt(RoutePatterns::new(["/livez"])?);
 //! let service = ServiceBuilder::new().layer(layer).service(service_fn(|_request| async {
-//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<&[u8]>::from(b"meow")))
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::from("meow")))
 //! }));
 //!
 //! // http_request_duration_seconds{method="GET",route="/pets/*",status="200"} gets a value when the body has ended.

@@ -128,8 +128,8 @@ impl Inspected {
         self.scan.tools.hosted
     }
 
-    /// The tariff that is asked for by `service_tier`: the standard one where it is absent, or is `auto` or another
-    /// word that names no tariff.
+    /// The tariff that is asked for by `service_tier`, or `serviceTier` of Gemini and Bedrock: the standard one where
+    /// it is absent, or is `auto` or another word that names no tariff.
     pub const fn service_tier(&self) -> ServiceTier {
         self.scan.service_tier
     }
@@ -177,6 +177,13 @@ mod tests {
             let body = format!(r#"{{{member}"model":"m"}}"#);
             let inspected = Inspected::read(OpenAiChat, body.into()).unwrap();
             assert_eq!(inspected.service_tier(), tier, "{member}");
+        }
+        for (format, body) in [
+            (Gemini, r#"{"serviceTier":"PRIORITY"}"#),
+            (Gemini, r#"{"service_tier":"priority"}"#),
+            (BedrockConverse, r#"{"serviceTier":{"ty\u0070e":"priority"}}"#),
+        ] {
+            assert_eq!(read(format, body).unwrap().service_tier(), ServiceTier::Priority, "{body}");
         }
     }
 

@@ -11,6 +11,7 @@ use super::parts::Parts;
 use super::request::MAX_MODEL_NAME;
 use super::{InspectError, WireFormat};
 use crate::json::{Cursor, Fault, Text};
+use crate::tariff;
 
 const KEYS: [&str; 20] = [
     "model",
@@ -140,6 +141,7 @@ impl Scan {
             WireFormat::Gemini if is(&["tools"]) => {
                 self.named_tools(cursor, &["functionDeclarations", "function_declarations"])?;
             }
+            WireFormat::Gemini | WireFormat::BedrockConverse if is(&["serviceTier"]) => self.service_tier(cursor)?,
             WireFormat::BedrockConverse if is(&["toolConfig"]) => self.tool_config(cursor)?,
             WireFormat::BedrockConverse if is(&["additionalModelRequestFields"]) => self.additional_fields(cursor)?,
             WireFormat::XaiChat if is(&["search_parameters"]) => {
@@ -237,11 +239,7 @@ impl Scan {
 
     /// Of several the dearest counts, since a provider may follow any of them.
     fn service_tier(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        if cursor.peek()? != b'"' {
-            return Ok(cursor.skip()?);
-        }
-        let word = cursor.string()?;
-        let tier = word.decode().and_then(|word| ServiceTier::from_word(&word)).unwrap_or_default();
+        let tier = tariff::read(cursor)?.unwrap_or_default();
         self.service_tier = self.service_tier.max(tier);
         Ok(())
     }

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Edge cases: one trailing slash is ignored, letter case is not. Any prefix is accepted, since services mount these
-//! paths where they like. Mistral and xAI have the paths of `OpenAI`: a route names their formats. Their answers are
-//! read right under [`WireFormat::OpenAiChat`] too, since the numbers tell what they are.
+//! paths where they like. Mistral and xAI have the paths of `OpenAI`: a route names their formats, in a configuration
+//! by `format`. Their answers are read right under [`WireFormat::OpenAiChat`] too, as far as a total or a name tells
+//! what their numbers are.
 //!
 //! What this module does not do: look into the body. A route that does not have one of these paths names its format.
 

@@ -24,14 +24,20 @@ impl Dialect {
     }
 
     /// The dialect of a path, mounted anywhere: Anthropic at and below `/v1/messages`, `OpenAI` at and below
-    /// `/v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/embeddings`. `path` has no query.
+    /// `/v1/chat/completions`, `/v1/completions`, `/v1/responses`, `/v1/embeddings`, `/v1/images`, `/v1/audio`,
+    /// `/v1/videos`, `/v1/batches` and `/v1/fine_tuning`. `path` has no query.
     pub fn of_path(path: &str) -> Option<Self> {
-        const ROUTES: [(&str, Dialect); 5] = [
+        const ROUTES: [(&str, Dialect); 10] = [
             ("messages", Dialect::Anthropic),
             ("chat/completions", Dialect::OpenAi),
             ("completions", Dialect::OpenAi),
             ("responses", Dialect::OpenAi),
             ("embeddings", Dialect::OpenAi),
+            ("images", Dialect::OpenAi),
+            ("audio", Dialect::OpenAi),
+            ("videos", Dialect::OpenAi),
+            ("batches", Dialect::OpenAi),
+            ("fine_tuning", Dialect::OpenAi),
         ];
         path.match_indices("/v1").find_map(|(at, version)| {
             let rest = path[at + version.len()..].strip_prefix('/')?;

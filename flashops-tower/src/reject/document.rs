@@ -3,6 +3,7 @@
 use flashops_core::units::MoneyUnit;
 
 use super::advice::Advice;
+use super::refusal::provider_limit;
 use super::text::{Json, Text};
 use super::verdict::Verdict;
 use super::{Dialect, MAX_MESSAGE, Refusal, RefusalContext, message};
@@ -79,7 +80,14 @@ impl Document<'_> {
     }
 
     fn violated(&self, out: &mut Json) {
-        let Refusal::Denied { policy, denied, .. } = self.refusal else { return };
+        let (policy, denied) = match self.refusal {
+            Refusal::Denied { policy, denied, .. } => (policy, denied),
+            Refusal::ProviderLimited { resource, .. } => {
+                member(out, r#","violated-policies":[""#, provider_limit(*resource));
+                return out.raw("\"]");
+            }
+            _ => return,
+        };
         let mut before = r#","violated-policies":[""#;
         for index in denied.violated.iter() {
             if let Some(limit) = policy.limits().get(index.get()) {

@@ -7,6 +7,7 @@ use flashops_core::store::StoreError;
 use flashops_core::units::{Cost, MoneyUnit};
 
 use super::advice::Advice;
+use super::refusal::provider_limit;
 use super::text::{Json, Text};
 use super::verdict::Denial;
 use super::{MAX_MESSAGE, Refusal};
@@ -23,6 +24,7 @@ pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice
         Refusal::Store(_) => out.raw("The service cannot check its limits at the moment."),
         Refusal::AbnormalUsage { .. } => out.raw("Your requests show an unusual pattern and are held back."),
         Refusal::AddressNotAllowed => out.raw("Requests from your address are not allowed."),
+        Refusal::UnmeteredRoute => out.raw("This route calls a model and is not metered here."),
         Refusal::Unidentified(error) => out.raw(unidentified(*error)),
         Refusal::Inspect(error) => {
             out.raw("The request cannot be read: ");
@@ -54,6 +56,7 @@ pub(super) fn write(out: &mut Json, refusal: &Refusal<'_>, advice: Option<Advice
             out.number(*most);
             out.raw(" bytes.");
         }
+        Refusal::ProviderLimited { resource, asked, remaining, .. } => provider(out, *resource, *asked, *remaining),
         Refusal::ProviderUnreachable => out.raw("The provider of the model cannot be reached."),
         Refusal::Internal => out.raw("The service failed to handle the request."),
     }
@@ -72,6 +75,22 @@ const fn unidentified(error: IdentifyError) -> &'static str {
         IdentifyError::Unknown => "The API key that you provided is not known here.",
         IdentifyError::Ambiguous => "You provided two different API keys; send one.",
     }
+}
+
+/// The words for a provider that has too little left, or wants to be left alone.
+fn provider(out: &mut Json, resource: Option<Resource>, asked: u64, remaining: u64) {
+    let Some(resource) = resource else { return out.raw("The provider of the model asked to wait.") };
+    out.raw("Rate limit reached for ");
+    out.raw(provider_limit(Some(resource)));
+    out.raw(" on ");
+    out.raw(resource.name());
+    out.raw(" per ");
+    out.raw(Scope::Provider.name());
+    out.raw(": Remaining ");
+    out.number(remaining);
+    out.raw(", Requested ");
+    out.number(asked);
+    out.raw(".");
 }
 
 /// The words for a denial by one limit.

@@ -45,8 +45,10 @@
 //! | only its bound never fits | 429 | as a rate; the message names the switch | `rate_limit_error` | quota |
 //! | concurrency, overload, a full store | 503 | `server_error`: `overloaded` | `overloaded_error` | capacity |
 //! | a store that does not answer | 503 | `server_error`: `limiter_unavailable` | `api_error` | |
+//! | a provider that would refuse (`R` is `requests`, `tokens`) | 429 | `R`: `rate_limit_exceeded` | `rate_limit_error` | quota |
 //! | abuse | 429 | `requests`: `rate_limit_exceeded` | `rate_limit_error` | abnormal |
 //! | an address that may not come | 403 | `invalid`: `ip_not_authorized` | `permission_error` | |
+//! | a model's route that nobody meters | 403 | `invalid`: `unmetered_route` | `permission_error` | |
 //! | no credentials | 401 | `invalid`: `missing_api_key` | `authentication_error` | |
 //! | unknown credentials | 401 | `invalid`: `invalid_api_key` | `authentication_error` | |
 //! | what cannot be understood | 400 | `invalid`: `invalid_request` | `invalid` | |

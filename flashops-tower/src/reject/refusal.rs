@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use flashops_core::budget::BeginError;
 use flashops_core::estimate::Estimate;
-use flashops_core::limit::{Denied, Policy, Retry};
+use flashops_core::limit::{Denied, Policy, Resource, Retry};
 use flashops_core::price::Price;
 use flashops_core::store::StoreError;
 use flashops_core::units::{Amounts, Cost, Tokens};
@@ -36,6 +36,8 @@ pub enum Refusal<'a> {
         /// When it may come back.
         retry: Retry,
     },
+    /// The route calls a model, and nobody meters it.
+    UnmeteredRoute,
     /// Nobody may come from this address.
     AddressNotAllowed,
     /// Nobody knows who is asking.
@@ -73,6 +75,17 @@ pub enum Refusal<'a> {
         /// The bound in bytes.
         most: u64,
     },
+    /// The provider of the model would refuse the call, by what it said before.
+    ProviderLimited {
+        /// What it has too little of; `None` if it asked to be left alone.
+        resource: Option<Resource>,
+        /// How much of it the call needs.
+        asked: u64,
+        /// How much of it remains.
+        remaining: u64,
+        /// When to come back.
+        retry: Duration,
+    },
     /// The call was not answered by the provider of the model.
     ProviderUnreachable,
     /// Something else that is not the client's fault.
@@ -88,6 +101,17 @@ pub fn least(estimate: Estimate, price: Option<&Price>) -> Amounts {
     let (input, output) = (Tokens::saturating(estimate.input.get() / 4), estimate.output);
     let cost = price.map_or(Cost::ZERO, |price| price.most(input, output, estimate.service_tier));
     Amounts { requests: 1, input, output, cost }
+}
+
+/// The name of a provider's limit, as that of a limit of ours.
+pub(super) const fn provider_limit(resource: Option<Resource>) -> &'static str {
+    match resource {
+        Some(Resource::Tokens) => "provider-tokens",
+        Some(Resource::InputTokens) => "provider-input-tokens",
+        Some(Resource::OutputTokens) => "provider-output-tokens",
+        Some(Resource::Cost) => "provider-cost",
+        Some(Resource::Requests | Resource::Concurrency) | None => "provider-requests",
+    }
 }
 
 impl<'a> Refusal<'a> {
@@ -111,7 +135,7 @@ impl<'a> Refusal<'a> {
         match self {
             Self::Denied { denied, .. } => Some(denied.retry),
             Self::Store(_) => Some(Retry::WHILE_HELD),
-            Self::Overloaded { retry } => Some(Retry::After(*retry)),
+            Self::Overloaded { retry } | Self::ProviderLimited { retry, .. } => Some(Retry::After(*retry)),
             Self::AbnormalUsage { retry } => Some(*retry),
             _ => None,
         }

@@ -252,6 +252,23 @@ fn a_fault_on_our_side_is_answered_as_the_clients_of_each_dialect_expect() {
 }
 
 #[test]
+fn a_provider_that_would_refuse_is_answered_as_a_rate() {
+    let usual = DefaultReject::new();
+    let quota = (QUOTA, "Request cannot be satisfied as assigned quota has been exceeded");
+    let (tokens, none) = ("provider-tokens on tokens per provider: Remaining 40, Requested 700", "asked to wait");
+    for (resource, kind, violated, message) in [
+        (Some(Resource::Tokens), "tokens", "provider-tokens", format!("Rate limit reached for {tokens}.")),
+        (None, "requests", "provider-requests", format!("The provider of the model {none}.")),
+    ] {
+        let refusal = Refusal::ProviderLimited { resource, asked: 700, remaining: 40, retry: Duration::from_secs(30) };
+        let (open_ai, told) = ((kind, "rate_limit_exceeded"), (Some("30"), Some("30000"), None));
+        let message = format!("{message} Please try again in 30s.");
+        let row = row(refusal, 429, open_ai, "rate_limit_error", quota, told, &message);
+        Row { violated: Some(violated), ..row }.check(&usual);
+    }
+}
+
+#[test]
 fn who_may_not_come_is_answered_as_the_clients_of_each_dialect_expect() {
     let usual = DefaultReject::new();
     let refusal = Refusal::AbnormalUsage { retry: after(30_000) };
@@ -264,6 +281,10 @@ fn who_may_not_come_is_answered_as_the_clients_of_each_dialect_expect() {
     let (open_ai, problem) = (("invalid_request_error", "ip_not_authorized"), (BLANK, "Forbidden"));
     let message = "Requests from your address are not allowed.";
     row(Refusal::AddressNotAllowed, 403, open_ai, "permission_error", problem, NOTHING, message).check(&usual);
+
+    let open_ai = ("invalid_request_error", "unmetered_route");
+    let message = "This route calls a model and is not metered here.";
+    row(Refusal::UnmeteredRoute, 403, open_ai, "permission_error", problem, NOTHING, message).check(&usual);
 
     for (error, code, message) in [
         (

@@ -82,6 +82,15 @@ impl Denial {
     }
 }
 
+/// `OpenAI`'s type of a rate.
+const fn kind(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Requests | Resource::Concurrency => "requests",
+        Resource::Tokens | Resource::InputTokens | Resource::OutputTokens => "tokens",
+        Resource::Cost => "cost",
+    }
+}
+
 impl Verdict {
     pub(super) fn of(refusal: &Refusal<'_>, spent: SpentStatus) -> Self {
         const INVALID: &str = "invalid_request_error";
@@ -99,6 +108,9 @@ impl Verdict {
             Refusal::AddressNotAllowed => {
                 Self::blank(StatusCode::FORBIDDEN, INVALID, "ip_not_authorized", "permission_error")
             }
+            Refusal::UnmeteredRoute => {
+                Self::blank(StatusCode::FORBIDDEN, INVALID, "unmetered_route", "permission_error")
+            }
             Refusal::Unidentified(error) => {
                 let code = match error {
                     IdentifyError::Missing => "missing_api_key",
@@ -111,6 +123,9 @@ impl Verdict {
             Refusal::OutputOverCap { .. } => invalid("output_cap_exceeded"),
             Refusal::StoredContent { .. } => invalid("stored_content_not_supported"),
             Refusal::BodyTooLarge { .. } => Self { problem: Problem::Blank, ..Self::too_large() },
+            Refusal::ProviderLimited { resource, .. } => {
+                Self::rate(kind(resource.unwrap_or(Resource::Requests)), "rate_limit_exceeded")
+            }
             Refusal::ProviderUnreachable => {
                 Self::blank(StatusCode::BAD_GATEWAY, SERVER, "provider_unreachable", "api_error")
             }
@@ -126,14 +141,7 @@ impl Verdict {
             Denial::Crowded => Self::crowded(),
             Denial::TooLarge => Self::too_large(),
             Denial::Spent => Self::spent(spent),
-            Denial::Rate | Denial::BoundTooWide => {
-                let kind = match limit.resource() {
-                    Resource::Requests | Resource::Concurrency => "requests",
-                    Resource::Tokens | Resource::InputTokens | Resource::OutputTokens => "tokens",
-                    Resource::Cost => "cost",
-                };
-                Self::rate(kind, "rate_limit_exceeded")
-            }
+            Denial::Rate | Denial::BoundTooWide => Self::rate(kind(limit.resource()), "rate_limit_exceeded"),
         }
     }
 

@@ -3,9 +3,9 @@
 //! ```
 //! use bytes::Bytes;
 //! use flashops_tower::inspect::WireFormat;
-//! use flashops_tower::usage::CutStream;
+//! use flashops_tower::usage::{BodyKind, CutStream};
 //!
-//! let mut cut = CutStream::new(WireFormat::OpenAiChat).expect("it has an end");
+//! let mut cut = CutStream::new(WireFormat::OpenAiChat, BodyKind::Sse).expect("it has an end");
 //! let chunk = "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"id\":\"c1\",\"cho";
 //! let passed: Vec<Bytes> = cut.push(Bytes::from(chunk)).collect();
 //! assert_eq!(passed.concat(), &chunk.as_bytes()[..chunk.len() - 21]);
@@ -14,46 +14,75 @@
 //! assert!(ending.ends_with(b"\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n"));
 //! ```
 //!
-//! A stream can only be ended between two events, so the unfinished event at the end of each chunk is withheld until
-//! the rest of it has come. What ends the stream looks as if the output cap had been reached, which every client knows:
+//! A stream can only be ended between two of its pieces (events, lines, elements, frames), so the unfinished one at
+//! the end of each chunk is withheld until the rest of it has come. What ends the stream looks as if the output cap had
+//! been reached, which every client knows:
 //!
-//! | format | last events |
+//! | format | the end |
 //! | --- | --- |
-//! | chat completions | `finish_reason` `length` for each open choice, `[DONE]` |
+//! | chat completions, of Mistral and xAI too; completions | `finish_reason` `length` for each open choice, `[DONE]` |
 //! | responses | `response.incomplete` with the reason `max_output_tokens` |
 //! | messages | the open block ends, `stop_reason` `max_tokens` with the output counted, `message_stop` |
+//! | Gemini, as events and as an array | `finishReason` `MAX_TOKENS` for each open candidate, with the usage last reported |
+//! | Cohere | the open block ends, `message-end` with the reason `MAX_TOKENS` |
+//! | Ollama | a line with `done` and `done_reason` `length` |
+//! | Bedrock's `ConverseStream` | the open block stops, `messageStop` with the reason `max_tokens` |
 //!
 //! Edge cases: an unfinished event above [`MAX_EVENT`] passes as it comes; if the stream is ended inside it, a blank
-//! line ends the event first. A choice or block that has ended is not ended again. What the first events did not say
-//! (an identity, a model) is left out. No usage is told that the provider did not report, except the output of
-//! messages, which the format asks for.
+//! line ends the event first. In another framing a stream cannot be ended inside such a piece, nor where it cannot
+//! be read ([`CutStream::can_end`]). A choice or block that has ended is not ended again. What the first events did not
+//! say (an identity, a model) is left out. No usage is told that the provider did not report, except the output of
+//! messages, which the format asks for; so Bedrock's `metadata` does not come.
 //!
-//! What this module does not do: decide that a stream ends, or end a response that is no stream of events, or one of
-//! another format. Those go on, as debt.
+//! What this module does not do: decide that a stream ends, or end a response that is no stream, or one that comes in
+//! another framing than its format has. Those go on, as debt.
 
+mod bedrock;
 mod chat;
+mod choices;
+mod cohere;
+mod ends;
+mod gemini;
 mod messages;
+mod ollama;
 mod responses;
 mod whole;
 
 use bytes::Bytes;
 
+use self::bedrock::Bedrock;
 use self::chat::Chat;
+use self::cohere::Cohere;
+use self::ends::{ArrayEnds, Ends, FrameEnds};
+use self::gemini::Gemini;
 use self::messages::Messages;
+use self::ollama::Ollama;
 use self::responses::Responses;
-use self::whole::WholeEvents;
+use self::whole::Whole;
 use super::events::{Events, Sink};
-use super::{MAX_EVENT, Passed};
+use super::frames::Frames;
+use super::lines::Lines;
+use super::pieces::{JsonArray, JsonLines};
+use super::{BodyKind, MAX_EVENT, Passed};
 use crate::inspect::WireFormat;
 
-/// A filter that can end a stream of events at any time.
+/// A filter that can end a stream at any time.
 ///
 /// See the [module docs](self) for an example and for what it writes.
 #[derive(Debug)]
 pub struct CutStream {
-    whole: WholeEvents,
-    events: Events,
+    whole: Whole,
+    pieces: Pieces,
     seen: Seen,
+}
+
+/// The reader of a framing.
+#[derive(Debug)]
+enum Pieces {
+    Events(Events),
+    Lines(JsonLines),
+    Array(JsonArray),
+    Frames(Frames),
 }
 
 /// What was seen of the stream, as far as its end depends on it.
@@ -62,23 +91,48 @@ enum Seen {
     Chat(Chat),
     Messages(Messages),
     Responses(Box<Responses>),
+    Gemini(Gemini),
+    Cohere(Cohere),
+    Ollama(Ollama),
+    Bedrock(Bedrock),
 }
 
 impl CutStream {
-    /// A filter at the start of a stream in this format; `None` for a format whose end it cannot write.
-    pub fn new(format: WireFormat) -> Option<Self> {
-        let seen = match format {
-            WireFormat::OpenAiChat | WireFormat::MistralChat | WireFormat::XaiChat => Seen::Chat(Chat::default()),
-            WireFormat::OpenAiResponses => Seen::Responses(Box::default()),
-            WireFormat::AnthropicMessages => Seen::Messages(Messages::default()),
+    /// A filter at the start of a stream in this format and of this kind; `None` if it cannot write its end.
+    ///
+    /// A [`BodyKind::Json`] of Gemini's can be the array that it streams; one that turns out to be a single document
+    /// passes, and cannot be ended.
+    pub fn new(format: WireFormat, kind: BodyKind) -> Option<Self> {
+        let seen = match (format, kind) {
+            (WireFormat::OpenAiChat | WireFormat::MistralChat | WireFormat::XaiChat, BodyKind::Sse) => {
+                Seen::Chat(Chat::new())
+            }
+            (WireFormat::OpenAiCompletions, BodyKind::Sse) => Seen::Chat(Chat::completions()),
+            (WireFormat::OpenAiResponses, BodyKind::Sse) => Seen::Responses(Box::default()),
+            (WireFormat::AnthropicMessages, BodyKind::Sse) => Seen::Messages(Messages::default()),
+            (WireFormat::Gemini, BodyKind::Sse | BodyKind::Json) => Seen::Gemini(Gemini::new()),
+            (WireFormat::CohereChat, BodyKind::Sse) => Seen::Cohere(Cohere::default()),
+            (WireFormat::Ollama, BodyKind::JsonLines) => Seen::Ollama(Ollama::default()),
+            (WireFormat::BedrockConverse, BodyKind::AmazonEvents) => Seen::Bedrock(Bedrock::default()),
             _ => return None,
         };
-        Some(Self { whole: WholeEvents::default(), events: Events::new(), seen })
+        let (ends, pieces) = match kind {
+            BodyKind::Sse => (Ends::events(), Pieces::Events(Events::new())),
+            BodyKind::Json => (Ends::Array(ArrayEnds::default()), Pieces::Array(JsonArray::default())),
+            BodyKind::JsonLines => (Ends::Lines(Lines::new()), Pieces::Lines(JsonLines::default())),
+            BodyKind::AmazonEvents => (Ends::Frames(FrameEnds::default()), Pieces::Frames(Frames::default())),
+        };
+        Some(Self { whole: Whole::new(ends), pieces, seen })
     }
 
     /// Takes the next bytes and gives those that may pass now.
     pub fn push(&mut self, chunk: Bytes) -> Passed {
-        self.events.push(&chunk, &mut self.seen);
+        match &mut self.pieces {
+            Pieces::Events(events) => events.push(&chunk, &mut self.seen),
+            Pieces::Lines(lines) => lines.push(&chunk, &mut self.seen),
+            Pieces::Array(array) => array.push(&chunk, &mut self.seen),
+            Pieces::Frames(frames) => frames.push(&chunk, &mut self.seen),
+        }
         self.whole.push(chunk)
     }
 
@@ -87,7 +141,14 @@ impl CutStream {
         self.whole.finish()
     }
 
-    /// Drops what is withheld and gives the events that end the stream; `output` is what was counted of it, in tokens.
+    /// Whether the stream can be ended now. Where it cannot, it may be possible after the next bytes.
+    pub fn can_end(&self) -> bool {
+        self.whole.can_end()
+    }
+
+    /// Drops what is withheld and gives the bytes that end the stream; `output` is what was counted of it, in tokens.
+    ///
+    /// Where [`CutStream::can_end`] does not hold, clients will not be able to read them.
     pub fn end_here(&mut self, output: u64) -> Bytes {
         let mut ending = String::new();
         if self.whole.is_inside_an_event() {
@@ -97,6 +158,10 @@ impl CutStream {
             Seen::Chat(chat) => chat.end(&mut ending),
             Seen::Messages(messages) => messages.end(output, &mut ending),
             Seen::Responses(responses) => responses.end(&mut ending),
+            Seen::Gemini(gemini) => self.whole.end(gemini.end().as_deref(), &mut ending),
+            Seen::Cohere(cohere) => cohere.end(&mut ending),
+            Seen::Ollama(ollama) => ollama.end(&mut ending),
+            Seen::Bedrock(bedrock) => return bedrock.end().into(),
         }
         ending.into()
     }
@@ -109,6 +174,10 @@ impl Sink for Seen {
             Self::Chat(chat) => chat.see(payload),
             Self::Messages(messages) => messages.see(payload),
             Self::Responses(responses) => responses.see(payload),
+            Self::Gemini(gemini) => gemini.see(payload),
+            Self::Cohere(cohere) => cohere.see(payload),
+            Self::Ollama(ollama) => ollama.see(payload),
+            Self::Bedrock(bedrock) => bedrock.see(payload),
         };
     }
 
@@ -141,135 +210,10 @@ fn word(payload: &[u8], (start, end): (usize, usize)) -> Option<Box<str>> {
     std::str::from_utf8(raw).ok().filter(|_| fits).map(Into::into)
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::super::fixtures::{CHAT_STREAM, MESSAGES_STREAM, RESPONSES_STREAM, sse};
-    use super::*;
-
-    fn payloads(stream: &[u8]) -> Vec<Value> {
-        let text = std::str::from_utf8(stream).unwrap();
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
-    }
-
-    fn cut_after(format: WireFormat, stream: &[u8], output: u64) -> (Vec<u8>, Bytes) {
-        let mut cut = CutStream::new(format).unwrap();
-        let passed = cut.push(Bytes::copy_from_slice(stream)).collect::<Vec<_>>().concat();
-        (passed, cut.end_here(output))
-    }
-
-    #[test]
-    fn a_chat_ends_each_choice_that_is_open_and_no_other() {
-        let stream = sse(&[
-            r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}"#,
-            r#"{"id":"c1","choices":[{"index":1,"delta":{"content":"b"}},{"index":2,"delta":{"content":"c"}}]}"#,
-            r#"{"id":"c1","choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#,
-        ]);
-        let (passed, ending) = cut_after(WireFormat::OpenAiChat, &stream, 3);
-        assert_eq!(passed, stream);
-        assert!(ending.ends_with(b"\n\ndata: [DONE]\n\n"));
-        let event = json!({
-            "id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m",
-            "choices": [
-                {"index": 0, "delta": {}, "logprobs": null, "finish_reason": "length"},
-                {"index": 2, "delta": {}, "logprobs": null, "finish_reason": "length"},
-            ],
-        });
-        assert_eq!(payloads(&ending), [event]);
-    }
-
-    #[test]
-    fn a_chat_of_which_nothing_was_seen_ends_its_first_choice() {
-        let (_, ending) = cut_after(WireFormat::OpenAiChat, b"data: {\"id\":", 0);
-        assert_eq!(payloads(&ending)[0]["choices"][0]["finish_reason"], "length");
-    }
-
-    #[test]
-    fn messages_end_their_open_block_and_then_themselves() {
-        let (_, ending) = cut_after(WireFormat::AnthropicMessages, &sse(&MESSAGES_STREAM[..4]), 42);
-        assert_eq!(
-            payloads(&ending),
-            [
-                json!({"type": "content_block_stop", "index": 0}),
-                json!({
-                    "type": "message_delta", "delta": {"stop_reason": "max_tokens", "stop_sequence": null},
-                    "usage": {"output_tokens": 42},
-                }),
-                json!({"type": "message_stop"}),
-            ]
-        );
-        assert!(ending.starts_with(b"event: content_block_stop\ndata: "));
-        let (_, ending) = cut_after(WireFormat::AnthropicMessages, &sse(&MESSAGES_STREAM[..6]), 42);
-        assert_eq!(payloads(&ending)[0]["type"], "message_delta", "its block has ended");
-    }
-
-    #[test]
-    fn a_response_ends_incomplete_as_it_began() {
-        let stream = sse(&[
-            r#"{"type":"response.created","sequence_number":0,"response":{"id":"r1","status":"in_progress","incomplete_details":null,"model":"m","output":[],"usage":null}}"#,
-            r#"{"type":"response.output_text.delta","sequence_number":4,"delta":"Hel"}"#,
-        ]);
-        let (_, ending) = cut_after(WireFormat::OpenAiResponses, &stream, 1);
-        let response = json!({
-            "id": "r1", "model": "m", "output": [], "usage": null,
-            "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"},
-        });
-        let event = json!({"type": "response.incomplete", "sequence_number": 5, "response": response});
-        assert_eq!(payloads(&ending), [event]);
-        assert!(ending.starts_with(b"event: response.incomplete\n"));
-        let (_, ending) = cut_after(WireFormat::OpenAiResponses, &sse(&RESPONSES_STREAM[1..2]), 1);
-        assert_eq!(payloads(&ending)[0]["response"]["status"], "incomplete");
-    }
-
-    #[test]
-    fn a_stream_that_is_ended_inside_an_oversize_event_ends_that_first() {
-        let mut cut = CutStream::new(WireFormat::OpenAiChat).unwrap();
-        let large = format!("data: {{\"x\":\"{}", "a".repeat(MAX_EVENT));
-        assert_eq!(cut.push(Bytes::from(large.clone())).map(|passed| passed.len()).sum::<usize>(), large.len());
-        assert!(cut.end_here(0).starts_with(b"\n\ndata: {"));
-    }
-
-    proptest! {
-        #[test]
-        fn what_passes_is_the_stream_up_to_the_end_of_an_event_however_it_is_split(
-            format in prop_oneof![
-                Just((WireFormat::OpenAiChat, CHAT_STREAM)),
-                Just((WireFormat::AnthropicMessages, MESSAGES_STREAM)),
-                Just((WireFormat::OpenAiResponses, RESPONSES_STREAM)),
-            ],
-            ends in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
-            splits in prop::collection::vec(1_usize..60, 1..80), up_to in 0_usize..2_000,
-        ) {
-            let (format, stream) = format;
-            let stream = String::from_utf8(sse(stream)).unwrap().replace('\n', ends).into_bytes();
-            let up_to = up_to.min(stream.len());
-            let (mut cut, mut passed, mut at) = (CutStream::new(format).unwrap(), Vec::new(), 0);
-            for split in splits.iter().cycle() {
-                let end = (at + split).min(up_to);
-                cut.push(Bytes::copy_from_slice(&stream[at..end])).for_each(|bytes| passed.extend_from_slice(&bytes));
-                at = end;
-                if at == up_to {
-                    break;
-                }
-            }
-            prop_assert!(stream[..up_to].starts_with(&passed));
-            let blank = ends.repeat(2);
-            // A carriage return ends a line by itself, so an event is whole before the line feed after it.
-            let whole = passed.ends_with(blank.as_bytes()) || passed.ends_with(b"\r\n\r");
-            prop_assert!(passed.is_empty() || whole);
-            let unfinished = &stream[passed.len()..up_to];
-            let has_an_end = unfinished.windows(blank.len()).any(|window| window == blank.as_bytes());
-            prop_assert!(!has_an_end, "all whole events have passed");
-            if up_to == stream.len() {
-                prop_assert_eq!(cut.finish(), None);
-            } else {
-                let ending = cut.end_here(1);
-                prop_assert!(ending.ends_with(b"\n\n"));
-                payloads(&ending);
-            }
-        }
-    }
+/// A JSON text without line ends, which would end the line of an event.
+fn on_one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
+
+#[cfg(test)]
+mod tests;

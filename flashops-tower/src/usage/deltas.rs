@@ -18,26 +18,41 @@ use memchr::memmem::Finder;
 
 use crate::inspect::WireFormat;
 
-/// The members of a delta that are written by the model.
-const TEXT_KEYS: [&[u8]; 12] = [
-    b"content",
-    b"text",
-    b"arguments",
-    b"reasoning_content",
-    b"reasoning",
-    b"refusal",
-    b"thinking",
-    b"partial_json",
-    b"transcript",
-    b"name",
-    b"input",
-    b"tool_plan",
-];
+/// Whether a member of a delta is written by the model.
+fn is_of_delta(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"content"
+            | b"text"
+            | b"arguments"
+            | b"reasoning_content"
+            | b"reasoning"
+            | b"refusal"
+            | b"thinking"
+            | b"partial_json"
+            | b"transcript"
+            | b"name"
+            | b"input"
+            | b"tool_plan"
+    )
+}
 
-/// The members of a part of Gemini's, or of a message of Ollama's, that are not. The arguments of a tool call are JSON
+/// Whether a member of a part of Gemini's, or of a message of Ollama's, is. The arguments of a tool call are JSON
 /// there, whose keys can be any.
-const OTHER_KEYS: [&[u8]; 9] =
-    [b"thoughtSignature", b"mimeType", b"data", b"fileUri", b"id", b"role", b"images", b"finishReason", b"tool_name"];
+fn is_of_part(key: &[u8]) -> bool {
+    !matches!(
+        key,
+        b"thoughtSignature"
+            | b"mimeType"
+            | b"data"
+            | b"fileUri"
+            | b"id"
+            | b"role"
+            | b"images"
+            | b"finishReason"
+            | b"tool_name"
+    )
+}
 
 static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\""));
@@ -47,6 +62,8 @@ static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"re
 static THINKING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"thinking\""));
 static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"done\""));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static USAGE_METADATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usageMetadata\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 /// The text in one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,31 +76,27 @@ pub(super) struct Deltas {
     pub(super) open: bool,
 }
 
-/// Whether the strings below a key are text of the model.
-type IsText = fn(&[u8]) -> bool;
-
 impl Deltas {
     pub(super) fn of(format: WireFormat, payload: &[u8]) -> Self {
-        let of_delta: IsText = |key| TEXT_KEYS.contains(&key);
-        let of_part: IsText = |key| !OTHER_KEYS.contains(&key);
         match format {
             WireFormat::OpenAiCompletions => Self::below(&CHOICES, |key| key == b"text", payload),
-            WireFormat::Gemini => Self::below(&PARTS, of_part, payload),
+            WireFormat::Gemini => Self::below(&PARTS, is_of_part, payload),
             // The lines of a chat have a message, those of a completion a response, and some of both only thoughts.
             WireFormat::Ollama => [&MESSAGE, &RESPONSE, &THINKING]
                 .into_iter()
-                .map(|key| Self::below(key, of_part, payload))
+                .map(|key| Self::below(key, is_of_part, payload))
                 .find(|deltas| deltas.count > 0)
                 .unwrap_or_default(),
-            _ => Self::below(&DELTA, of_delta, payload),
+            _ => Self::below(&DELTA, is_of_delta, payload),
         }
     }
 
-    fn below(key: &Finder<'_>, is_text: IsText, payload: &[u8]) -> Self {
+    /// The text in the values of a key, as far as it is below members that are text.
+    fn below(key: &Finder<'_>, is_text: impl Fn(&[u8]) -> bool + Copy, payload: &[u8]) -> Self {
         let mut deltas = Self::default();
         let mut at = 0;
-        while let Some(found) = key.find(&payload[at..]) {
-            at += found + key.needle().len();
+        while let Some(found) = next(key, payload, at) {
+            at = found;
             let Some(start) = value_of(payload, at) else {
                 continue;
             };
@@ -101,6 +114,16 @@ impl Deltas {
     }
 }
 
+/// Where the next occurrence of a key ends.
+fn next(key: &Finder<'_>, payload: &[u8], at: usize) -> Option<usize> {
+    let (rest, length) = (payload.get(at..)?, key.needle().len());
+    // Behind a delta there are often only braces, and setting up a search is not free.
+    if rest.len() <= length {
+        return None;
+    }
+    Some(at + key.find(rest)? + length)
+}
+
 /// Whether an event that brings text may say more than that: usage, or that it is the last one.
 pub(super) fn says_more(format: WireFormat, payload: &[u8]) -> bool {
     match format {
@@ -111,6 +134,17 @@ pub(super) fn says_more(format: WireFormat, payload: &[u8]) -> bool {
     }
 }
 
+/// Whether what an event with text and usage says is said again by the next one: with Gemini and xAI each has the usage
+/// of the stream so far, and the tariff if it says one.
+pub(super) fn is_said_again(format: WireFormat, payload: &[u8]) -> bool {
+    let has_usage = match format {
+        WireFormat::Gemini => USAGE_METADATA.find(payload).is_some(),
+        WireFormat::XaiChat => true,
+        _ => false,
+    };
+    has_usage && ERROR.find(payload).is_none()
+}
+
 /// Whether a key `usage` has a value other than null, at whatever depth.
 fn has_usage(payload: &[u8]) -> bool {
     has(&USAGE, payload, |first| first != b'n')
@@ -119,8 +153,8 @@ fn has_usage(payload: &[u8]) -> bool {
 /// Whether a key has a value that begins so, at whatever depth.
 fn has(key: &Finder<'_>, payload: &[u8], begins: fn(u8) -> bool) -> bool {
     let mut at = 0;
-    while let Some(found) = key.find(&payload[at..]) {
-        at += found + key.needle().len();
+    while let Some(found) = next(key, payload, at) {
+        at = found;
         if value_of(payload, at).is_some_and(|start| begins(payload[start])) {
             return true;
         }
@@ -166,40 +200,34 @@ impl Walk {
     }
 
     /// Over an object or a list: some of its strings are text.
-    fn inside(payload: &[u8], brace: usize, is_text: IsText) -> Self {
-        let mut walk = Self { at: brace, bytes: 0, open: false };
-        let (mut depth, mut counts) = (0_usize, false);
-        while let Some(&byte) = payload.get(walk.at) {
+    fn inside(payload: &[u8], brace: usize, is_text: impl Fn(&[u8]) -> bool) -> Self {
+        let mut walk = Self { at: payload.len(), bytes: 0, open: false };
+        let (mut at, mut depth, mut counts) = (brace, 0_usize, false);
+        while let Some(&byte) = payload.get(at) {
+            at += 1;
             match byte {
-                b'"' => walk.string_inside(payload, &mut counts, is_text),
-                b'{' | b'[' => {
-                    depth += 1;
-                    walk.at += 1;
+                b'"' => {
+                    let string = Quoted::read(payload, at - 1);
+                    if string.closed && value_of_is_next(payload, string.end) {
+                        counts = is_text(&payload[at..string.end - 1]);
+                    } else if counts {
+                        walk.bytes += string.bytes;
+                        walk.open = !string.closed;
+                    }
+                    at = string.end;
                 }
+                b'{' | b'[' => depth += 1,
                 b'}' | b']' => {
                     depth = depth.saturating_sub(1);
-                    walk.at += 1;
                     if depth == 0 {
+                        walk.at = at;
                         break;
                     }
                 }
-                _ => walk.at += 1,
+                _ => {}
             }
         }
         walk
-    }
-
-    fn string_inside(&mut self, payload: &[u8], counts: &mut bool, is_text: IsText) {
-        let string = Quoted::read(payload, self.at);
-        let start = self.at + 1;
-        self.at = string.end;
-        if string.closed && value_of_is_next(payload, string.end) {
-            let name = &payload[start..string.end - 1];
-            *counts = is_text(name);
-        } else if *counts {
-            self.bytes += string.bytes;
-            self.open = !string.closed;
-        }
     }
 }
 
@@ -218,23 +246,70 @@ struct Quoted {
 }
 
 impl Quoted {
+    #[inline]
     fn read(payload: &[u8], quote: usize) -> Self {
-        let (mut at, mut bytes) = (quote + 1, 0);
-        loop {
-            let rest = payload.get(at..).unwrap_or_default();
-            let Some(run) = memchr2(b'"', b'\\', rest) else {
-                return Self { end: payload.len(), bytes: bytes + rest.len() as u64, closed: false };
-            };
-            bytes += run as u64;
-            at += run;
-            if payload[at] == b'"' {
-                return Self { end: at + 1, bytes, closed: true };
-            }
-            let (raw, decoded) = escape(&payload[at..]);
-            at += raw;
-            bytes += decoded;
+        let start = quote + 1;
+        let end = run_end(payload, start);
+        match payload.get(end) {
+            Some(b'"') => Self { end: end + 1, bytes: (end - start) as u64, closed: true },
+            _ => Self::read_on(payload, start, end),
         }
     }
+
+    /// The rest of a string that has an escape at `at`, or is not closed.
+    #[inline(never)]
+    fn read_on(payload: &[u8], start: usize, mut at: usize) -> Self {
+        let mut bytes = (at - start) as u64;
+        loop {
+            match payload.get(at) {
+                Some(b'"') => return Self { end: at + 1, bytes, closed: true },
+                Some(_) => {
+                    let (raw, decoded) = escape(&payload[at..]);
+                    at = (at + raw).min(payload.len());
+                    bytes += decoded;
+                }
+                None => return Self { end: at, bytes, closed: false },
+            }
+            let end = run_end(payload, at);
+            bytes += (end - at) as u64;
+            at = end;
+        }
+    }
+}
+
+/// Where the first quote or backslash from `at` on is. Keys and single words end within a few steps of eight bytes, for
+/// which memchr is slow to start.
+#[inline]
+fn run_end(payload: &[u8], mut at: usize) -> usize {
+    for _ in 0..SHORT_STEPS {
+        let Some(chunk) = payload.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };
+        let hits = quote_or_slash(u64::from_le_bytes(*chunk));
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at + long_run(payload.get(at..).unwrap_or_default())
+}
+
+#[inline(never)]
+fn long_run(rest: &[u8]) -> usize {
+    let run = if rest.len() < 8 {
+        rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))
+    } else {
+        memchr2(b'"', b'\\', rest)
+    };
+    run.unwrap_or(rest.len())
+}
+
+const SHORT_STEPS: usize = 4;
+
+/// The high bit of each byte that is a quote or a backslash; bits above the lowest one can be wrong.
+const fn quote_or_slash(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let quote = word ^ (ONES * b'"' as u64);
+    let slash = word ^ (ONES * b'\\' as u64);
+    (quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash) & (ONES * 0x80)
 }
 
 /// How many bytes an escape takes, and how many it stands for. Half a surrogate pair stands for two of the four.

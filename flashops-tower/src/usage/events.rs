@@ -1,6 +1,6 @@
 //! Server-sent events out of chunks, in place wherever an event lies whole in its chunk.
 
-use super::lines::{Field, Lines, without_bom};
+use super::lines::{Field, Lines, WholeEvent, without_bom};
 
 /// The most bytes that one event may have, with its line ends: 1 MiB.
 ///
@@ -66,7 +66,11 @@ impl Events {
         let mut at = self.lines.leftover(chunk);
         // The first payload line of an event stays where it is as long as the event ends in this chunk.
         let mut first: Option<&[u8]> = None;
-        while let Some(line) = self.lines.next(chunk, at) {
+        loop {
+            if self.is_between_events() {
+                at = Self::whole_events(chunk, at, sink);
+            }
+            let Some(line) = self.lines.next(chunk, at) else { break };
             at = line.next;
             if self.line.is_empty() && self.excess == Excess::None {
                 self.line(line.text, &mut first, sink);
@@ -82,6 +86,20 @@ impl Events {
     /// Treats what is left as if the stream had ended its last event.
     pub(super) fn finish(&mut self, sink: &mut impl Sink) {
         self.push(b"\n\n", sink);
+    }
+
+    /// Whether nothing of an event was seen yet, and no byte order mark can come.
+    const fn is_between_events(&self) -> bool {
+        self.size == 0 && self.line.is_empty() && matches!(self.excess, Excess::None) && self.past_first_line
+    }
+
+    /// Gives the events from `at` on that are of the usual form, and where the first one is that is not.
+    fn whole_events(chunk: &[u8], mut at: usize, sink: &mut impl Sink) -> usize {
+        while let Some(event) = WholeEvent::at(chunk, at).filter(|event| event.next - at < MAX_EVENT) {
+            sink.event(event.payload, event.name == b"error");
+            at = event.next;
+        }
+        at
     }
 
     /// A whole line of an event that is not oversize.

@@ -6,7 +6,7 @@ pub(super) fn sse(payloads: &[&str]) -> Vec<u8> {
 }
 
 pub(super) const CHAT: &str = r#"{
-  "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
+  "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "service_tier": "flex",
   "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello \"usage\": 7", "usage": {"prompt_tokens": 1}},
     "finish_reason": "stop"}],
   "usage": {"prompt_tokens": 1117, "completion_tokens": 46, "total_tokens": 1163,
@@ -15,34 +15,34 @@ pub(super) const CHAT: &str = r#"{
 }"#;
 
 pub(super) const CHAT_STREAM: &[&str] = &[
-    r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}"#,
+    r#"{"service_tier":"auto","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}"#,
     r#"{"choices":[{"index":0,"delta":{"content":"Hello"}}],"usage":null}"#,
     r#"{"choices":[{"index":0,"delta":{"content":" there, \"usage\":{}"}}],"usage":null}"#,
     r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#,
-    r#"{"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":7,"total_tokens":27,"prompt_tokens_details":{"cached_tokens":16}}}"#,
+    r#"{"choices":[],"service_tier":"priority","usage":{"prompt_tokens":20,"completion_tokens":7,"total_tokens":27,"prompt_tokens_details":{"cached_tokens":16}}}"#,
     "[DONE]",
 ];
 
-pub(super) const RESPONSES: &str = r#"{"id":"resp_1","object":"response","status":"completed","error":null,
+pub(super) const RESPONSES: &str = r#"{"id":"resp_1","object":"response","status":"completed","error":null,"service_tier":"priority",
   "output":[{"type":"message","content":[{"type":"output_text","text":"Hi"}]}],
   "usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":6},"output_tokens":87,
     "output_tokens_details":{"reasoning_tokens":80},"total_tokens":123}}"#;
 
 pub(super) const RESPONSES_STREAM: &[&str] = &[
-    r#"{"type":"response.created","response":{"id":"resp_1","status":"in_progress","usage":null,"error":null}}"#,
+    r#"{"type":"response.created","response":{"id":"resp_1","status":"in_progress","service_tier":"auto","usage":null,"error":null}}"#,
     r#"{"type":"response.output_text.delta","delta":"Hel"}"#,
     r#"{"type":"response.output_text.delta","delta":"lo"}"#,
     r#"{"type":"response.output_text.done","text":"Hello"}"#,
-    r#"{"type":"response.completed","response":{"status":"completed","output":[{"content":[{"text":"Hello"}]}],"usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":6},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":80},"total_tokens":123}}}"#,
+    r#"{"type":"response.completed","response":{"status":"completed","service_tier":"flex","output":[{"content":[{"text":"Hello"}]}],"usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":6},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":80},"total_tokens":123}}}"#,
 ];
 
 pub(super) const MESSAGES: &str = r#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"Hi"}],
   "usage":{"input_tokens":21,"cache_creation_input_tokens":300,"cache_read_input_tokens":40,
     "cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":100},
-    "output_tokens":393,"output_tokens_details":{"thinking_tokens":120},"server_tool_use":{"web_search_requests":3}}}"#;
+    "output_tokens":393,"output_tokens_details":{"thinking_tokens":120},"server_tool_use":{"web_search_requests":3},"service_tier":"batch"}}"#;
 
 pub(super) const MESSAGES_STREAM: &[&str] = &[
-    r#"{"type":"message_start","message":{"id":"msg_1","type":"message","usage":{"input_tokens":21,"cache_creation_input_tokens":300,"cache_read_input_tokens":40,"cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":100},"output_tokens":1}}}"#,
+    r#"{"type":"message_start","message":{"id":"msg_1","type":"message","usage":{"input_tokens":21,"cache_creation_input_tokens":300,"cache_read_input_tokens":40,"cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":100},"output_tokens":1,"service_tier":"priority"}}}"#,
     r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
     r#"{"type":"ping"}"#,
     r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#,
@@ -77,12 +77,12 @@ pub(super) const GEMINI: &str = r#"{"candidates":[{"content":{"parts":[{"text":"
 pub(super) const GEMINI_STREAM: &[&str] = &[
     r#"{"candidates":[{"content":{"parts":[{"text":"Hel"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":10,"totalTokenCount":10}}"#,
     r#"{"candidates":[{"content":{"parts":[{"text":"lo \"usageMetadata\""}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":4,"thoughtsTokenCount":7,"totalTokenCount":21}}"#,
-    r#"{"candidates":[{"content":{"parts":[{"text":"!"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":9,"thoughtsTokenCount":7,"totalTokenCount":26}}"#,
+    r#"{"candidates":[{"content":{"parts":[{"text":"!"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":9,"thoughtsTokenCount":7,"totalTokenCount":26,"serviceTier":"FLEX"}}"#,
 ];
 
 pub(super) const BEDROCK: &str = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn",
   "usage":{"inputTokens":30,"outputTokens":628,"totalTokens":1058,"cacheReadInputTokens":250,"cacheWriteInputTokens":150,
-    "cacheDetails":[{"ttl":"5m","inputTokens":50},{"ttl":"1h","inputTokens":100}]},"metrics":{"latencyMs":1275}}"#;
+    "cacheDetails":[{"ttl":"5m","inputTokens":50},{"ttl":"1h","inputTokens":100}]},"metrics":{"latencyMs":1275},"serviceTier":{"type":"default"}}"#;
 
 /// The name and payload of each frame.
 pub(super) const BEDROCK_STREAM: &[(&str, &str)] = &[
@@ -93,7 +93,7 @@ pub(super) const BEDROCK_STREAM: &[(&str, &str)] = &[
     ("messageStop", r#"{"p":"abcde","stopReason":"end_turn"}"#),
     (
         "metadata",
-        r#"{"metrics":{"latencyMs":900},"p":"a","usage":{"inputTokens":30,"outputTokens":12,"totalTokens":42}}"#,
+        r#"{"metrics":{"latencyMs":900},"p":"a","serviceTier":{"type":"priority"},"usage":{"inputTokens":30,"outputTokens":12,"totalTokens":42}}"#,
     ),
 ];
 

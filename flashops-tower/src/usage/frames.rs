@@ -8,7 +8,7 @@ use super::MAX_EVENT;
 use super::events::Sink;
 
 /// Two lengths and a checksum.
-const PRELUDE: usize = 12;
+pub(super) const PRELUDE: usize = 12;
 
 /// The checksum at the end.
 const CHECKSUM: usize = 4;
@@ -26,7 +26,7 @@ pub(super) struct Frames {
 }
 
 /// What a prelude says.
-enum Prelude {
+pub(super) enum Prelude {
     Unfinished,
     Length(usize),
     Broken,
@@ -128,7 +128,7 @@ impl Frames {
 }
 
 impl Prelude {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         let Some(prelude) = bytes.first_chunk::<PRELUDE>() else {
             return Self::Unfinished;
         };
@@ -161,6 +161,26 @@ fn is_error(mut headers: &[u8]) -> Option<bool> {
         is_error |= name == b":message-type" && value != b"event";
     }
     Some(is_error)
+}
+
+/// Writes the frame of an event with a JSON payload. Name and payload are short.
+pub(super) fn event_frame(name: &str, payload: &str, out: &mut Vec<u8>) {
+    let mut headers = Vec::new();
+    for (key, value) in [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")] {
+        headers.push(key.len() as u8);
+        headers.extend_from_slice(key.as_bytes());
+        headers.push(STRING);
+        headers.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        headers.extend_from_slice(value.as_bytes());
+    }
+    let start = out.len();
+    let length = PRELUDE + headers.len() + payload.len() + CHECKSUM;
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+    out.extend_from_slice(&(headers.len() as u32).to_be_bytes());
+    out.extend_from_slice(&crc32fast::hash(&out[start..]).to_be_bytes());
+    out.extend_from_slice(&headers);
+    out.extend_from_slice(payload.as_bytes());
+    out.extend_from_slice(&crc32fast::hash(&out[start..]).to_be_bytes());
 }
 
 /// Takes bytes behind a length of so many bytes.
@@ -219,6 +239,13 @@ mod tests {
         // The empty message of Amazon's own test vectors: no headers, no payload.
         let empty = [0, 0, 0, 16, 0, 0, 0, 0, 5, 194, 72, 235, 125, 152, 200, 255];
         assert_eq!(seen(&[&empty]), Seen { events: vec![(vec![], false)], more: 0 });
+    }
+
+    #[test]
+    fn a_frame_is_written_as_another_program_writes_it() {
+        let mut written = b"before".to_vec();
+        event_frame("messageStop", "{\"stopReason\":\"max_tokens\"}", &mut written);
+        assert_eq!(written[6..], frame("event", "messageStop", b"{\"stopReason\":\"max_tokens\"}"));
     }
 
     #[test]

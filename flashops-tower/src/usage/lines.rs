@@ -49,6 +49,43 @@ impl Lines {
     }
 }
 
+/// An event of the form that nearly all have: at most a name, one line of payload, and the blank line, in one chunk.
+///
+/// It is only faster to read than line by line, which reads it to the same result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WholeEvent<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) payload: &'a [u8],
+    /// The offset in the chunk of what follows the blank line.
+    pub(super) next: usize,
+}
+
+impl<'a> WholeEvent<'a> {
+    pub(super) fn at(chunk: &'a [u8], at: usize) -> Option<Self> {
+        let rest = chunk.get(at..)?;
+        let (name, rest) = match rest.strip_prefix(b"event:") {
+            Some(rest) => line(rest)?,
+            None => (&b""[..], rest),
+        };
+        let (payload, rest) = line(rest.strip_prefix(b"data:")?)?;
+        let ([b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..]) = rest else { return None };
+        Some(Self { name: without_space(name), payload: without_space(payload), next: chunk.len() - rest.len() })
+    }
+}
+
+/// A line up to its end, and what follows; `None` if the end is not whole in these bytes.
+fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, rest) = bytes.split_at(memchr2(b'\n', b'\r', bytes)?);
+    match rest {
+        [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => Some((line, rest)),
+        _ => None,
+    }
+}
+
+fn without_space(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b" ").unwrap_or(value)
+}
+
 /// A line's field, as far as the readers here care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field<'a> {

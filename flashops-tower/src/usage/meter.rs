@@ -4,10 +4,11 @@ use flashops_core::estimate::Estimate;
 use flashops_core::units::Tokens;
 use flashops_core::usage::{Quality, Usage};
 
-use super::deltas::{Deltas, says_more};
+use super::deltas::{Deltas, is_said_again, says_more};
 use super::events::{Events, Sink};
 use super::frames::Frames;
 use super::pieces::{JsonArray, JsonLines};
+use super::put_off::{MAX_PUT_OFF, PutOff};
 use super::reading::Reading;
 use crate::inspect::WireFormat;
 
@@ -64,10 +65,12 @@ enum Body {
 }
 
 /// What was read and counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tally {
     format: WireFormat,
+    /// Of all events but those that are put off.
     reading: Reading,
+    put_off: PutOff,
     deltas: u64,
     text_bytes: u64,
 }
@@ -148,13 +151,13 @@ impl Meter {
     /// complete. An output that was not reported is then [`Meter::counted_output`]; an input that was not reported is
     /// zero, and [`Meter::usage_within`] fills it in.
     pub fn usage(&self) -> Usage {
-        self.tally.reading.usage(self.format, Tokens::ZERO, self.counted_output())
+        self.tally.read().usage(self.format, Tokens::ZERO, self.counted_output())
     }
 
     /// [`Meter::usage`], with what was estimated in place of an input that was not reported, and
     /// [`Meter::counted_within`] the estimate in place of an output that was not.
     pub fn usage_within(&self, estimate: Estimate) -> Usage {
-        self.tally.reading.usage(self.format, estimate.input, self.counted_within(estimate.output))
+        self.tally.read().usage(self.format, estimate.input, self.counted_within(estimate.output))
     }
 
     /// What to charge for a response that was cut or reported nothing: what was reported, or the input estimate with
@@ -163,8 +166,9 @@ impl Meter {
     /// A report that is [`Quality::Exact`] is the provider's last word and is returned as it is. Anything else comes
     /// back [`Quality::Estimated`], with the estimate in place of an input that was not reported.
     pub fn usage_or(&self, input_estimate: Tokens) -> Usage {
+        let reported = self.tally.read().usage(self.format, input_estimate, self.counted_output());
         let counted = Usage::estimated(input_estimate, self.counted_output());
-        let reported = self.tally.reading.usage(self.format, input_estimate, self.counted_output());
+        let counted = Usage { service_tier: reported.service_tier, ..counted };
         match reported.quality {
             Quality::Exact => reported,
             Quality::Estimated if reported.total() >= counted.total() => reported,
@@ -206,19 +210,34 @@ impl Meter {
 
     /// Whether the body is complete by its own account: the stream's last event was seen, or, after
     /// [`Meter::finish`], the JSON was whole.
-    pub const fn ended(&self) -> bool {
-        self.tally.reading.ended
+    pub fn ended(&self) -> bool {
+        self.tally.read().ended
     }
 
     /// Whether the provider reported an error inside the body.
-    pub const fn error_event(&self) -> bool {
-        self.tally.reading.error
+    pub fn error_event(&self) -> bool {
+        self.tally.read().error
     }
 }
 
 impl Tally {
-    const fn new(format: WireFormat) -> Self {
-        Self { format, reading: Reading::new(), deltas: 0, text_bytes: 0 }
+    fn new(format: WireFormat) -> Self {
+        Self { format, reading: Reading::new(), put_off: PutOff::default(), deltas: 0, text_bytes: 0 }
+    }
+
+    /// All that was learnt so far.
+    fn read(&self) -> Reading {
+        let mut reading = self.reading;
+        self.put_off.payloads().for_each(|payload| reading.event(self.format, payload));
+        reading
+    }
+
+    /// Reads what was put off.
+    fn catch_up(&mut self) {
+        if !self.put_off.is_empty() {
+            self.reading = self.read();
+            self.put_off.clear();
+        }
     }
 
     fn count(&mut self, payload: &[u8]) -> Deltas {
@@ -233,13 +252,20 @@ impl Sink for Tally {
     fn event(&mut self, payload: &[u8], is_error: bool) {
         self.reading.error |= is_error;
         if payload.first() == Some(&b'[') && payload.trim_ascii() == b"[DONE]" {
+            self.catch_up();
             self.reading.ended = true;
             return;
         }
         // Almost every event is content without usage, and nothing else is looked at in it.
-        if self.count(payload).count == 0 || says_more(self.format, payload) {
-            self.reading.event(self.format, payload);
+        let has_text = self.count(payload).count > 0;
+        if has_text && !says_more(self.format, payload) {
+            return;
         }
+        if has_text && payload.len() <= MAX_PUT_OFF && is_said_again(self.format, payload) {
+            return self.put_off.put(payload);
+        }
+        self.catch_up();
+        self.reading.event(self.format, payload);
     }
 
     fn oversize(&mut self, start: &[u8]) -> bool {

@@ -52,6 +52,7 @@ mod hide;
 mod lines;
 mod meter;
 mod pieces;
+mod put_off;
 mod reading;
 mod report;
 

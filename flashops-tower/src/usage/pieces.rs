@@ -86,22 +86,28 @@ impl JsonLines {
     }
 }
 
-/// Splits a JSON array into the objects in it, without waiting for its end.
+/// Follows the brackets of a JSON text, those inside strings left out.
 #[derive(Clone, Debug, Default)]
-pub(super) struct JsonArray {
+pub(super) struct Brackets {
     /// Open brackets of both kinds.
     depth: usize,
     in_string: bool,
     escaped: bool,
-    piece: Piece,
 }
 
-/// The depth at which an element is open.
-const IN_ELEMENT: usize = 2;
+/// One bracket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bracket {
+    /// Its place in the chunk.
+    pub(super) at: usize,
+    pub(super) opens: bool,
+    /// How many are open behind it.
+    pub(super) depth: usize,
+}
 
-impl JsonArray {
-    pub(super) fn push(&mut self, chunk: &[u8], sink: &mut impl Sink) {
-        let (mut at, mut start) = (0, 0);
+impl Brackets {
+    /// The next one of the chunk from `at` on.
+    pub(super) fn next(&mut self, chunk: &[u8], mut at: usize) -> Option<Bracket> {
         while at < chunk.len() {
             if self.in_string {
                 at = self.string(chunk, at);
@@ -111,23 +117,17 @@ impl JsonArray {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => {
                     self.depth += 1;
-                    if self.depth == IN_ELEMENT {
-                        start = at;
-                    }
+                    return Some(Bracket { at, opens: true, depth: self.depth });
                 }
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
-                    if self.depth == IN_ELEMENT - 1 {
-                        self.piece.end(&chunk[start..=at], sink);
-                    }
+                    return Some(Bracket { at, opens: false, depth: self.depth });
                 }
                 _ => {}
             }
             at += 1;
         }
-        if self.depth >= IN_ELEMENT {
-            self.piece.append(&chunk[start..], sink);
-        }
+        None
     }
 
     /// Goes on in a string; gives where to go on.
@@ -142,6 +142,33 @@ impl JsonArray {
                 self.in_string = self.escaped;
                 at + run + 1
             }
+        }
+    }
+}
+
+/// Splits a JSON array into the objects in it, without waiting for its end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JsonArray {
+    brackets: Brackets,
+    piece: Piece,
+}
+
+/// The depth at which an element is open.
+const IN_ELEMENT: usize = 2;
+
+impl JsonArray {
+    pub(super) fn push(&mut self, chunk: &[u8], sink: &mut impl Sink) {
+        let (mut at, mut start) = (0, 0);
+        while let Some(bracket) = self.brackets.next(chunk, at) {
+            at = bracket.at + 1;
+            if bracket.opens && bracket.depth == IN_ELEMENT {
+                start = bracket.at;
+            } else if !bracket.opens && bracket.depth == IN_ELEMENT - 1 {
+                self.piece.end(&chunk[start..at], sink);
+            }
+        }
+        if self.brackets.depth >= IN_ELEMENT {
+            self.piece.append(&chunk[start..], sink);
         }
     }
 }

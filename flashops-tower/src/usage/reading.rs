@@ -1,18 +1,21 @@
 //! What was learnt of a response so far, from the payloads that may say something.
 
 use flashops_core::units::Tokens;
-use flashops_core::usage::{Quality, Usage};
+use flashops_core::usage::{Quality, ServiceTier, Usage};
 
 use super::classes::Fallback;
 use super::report::{Report, Shape};
 use crate::inspect::WireFormat;
 use crate::json::{Cursor, Fault, Text};
+use crate::tariff;
 
 /// The state of a reader between two payloads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     report: Option<Report>,
     standing: Standing,
+    /// The last tariff that was named. Anthropic's last report leaves it out, and the first one names it.
+    tariff: Option<ServiceTier>,
     pub(super) ended: bool,
     pub(super) error: bool,
 }
@@ -35,6 +38,8 @@ struct Payload {
     outer: Option<Report>,
     /// The usage inside `response`, `message`, `delta` or `meta`.
     inner: Option<Report>,
+    /// The tariff beside the usage.
+    tariff: Option<ServiceTier>,
     kind: Kind,
     has_choices: bool,
     /// A candidate of Gemini's has its reason to finish, or the prompt the reason why there is none.
@@ -58,7 +63,7 @@ enum Kind {
 
 impl Reading {
     pub(super) const fn new() -> Self {
-        Self { report: None, standing: Standing::Early, ended: false, error: false }
+        Self { report: None, standing: Standing::Early, tariff: None, ended: false, error: false }
     }
 
     /// An event that is no plain content.
@@ -69,6 +74,7 @@ impl Reading {
         self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
         let report = payload.outer.or(payload.inner);
+        self.tariff = payload.tariff(report).or(self.tariff);
         let shape = |report: Option<Report>| report.and_then(|report| report.shape);
         let format = Shape::format(shape(self.report).max(shape(report)), route);
         match format {
@@ -90,8 +96,10 @@ impl Reading {
         };
         self.ended = true;
         self.error = payload.error || payload.kind == Kind::Error;
-        if let Some(report) = payload.outer.or(payload.inner) {
-            self.report = Some(report);
+        let report = payload.outer.or(payload.inner);
+        self.tariff = payload.tariff(report);
+        if report.is_some() {
+            self.report = report;
             self.standing = Standing::Final;
         }
     }
@@ -99,10 +107,11 @@ impl Reading {
     /// The usage; an output that the provider did not report is what was counted.
     pub(super) fn usage(&self, route: WireFormat, input: Tokens, counted: Tokens) -> Usage {
         let Some(report) = self.report.filter(Report::has_a_whole) else {
-            return Usage::absent();
+            return Usage { service_tier: self.tariff, ..Usage::absent() };
         };
         let fallback = Fallback { input: input.get(), output: counted.get() };
         let mut usage = report.usage(Shape::format(report.shape, route), fallback);
+        usage.service_tier = self.tariff;
         if self.standing == Standing::Final || self.standing == Standing::Running && self.ended {
             return usage;
         }
@@ -142,8 +151,10 @@ impl Payload {
                     self.inner = Some(Report::read(cursor)?);
                     Ok(())
                 }
+                b"service_tier" => self.name_tariff(cursor),
                 _ => cursor.skip(),
             })?,
+            (b"service_tier" | b"serviceTier", _) => self.name_tariff(cursor)?,
             (b"type", b'"') => self.kind = Kind::of(cursor.string()?),
             (b"done", b't') => {
                 self.done = true;
@@ -162,6 +173,16 @@ impl Payload {
             _ => cursor.skip()?,
         }
         Ok(())
+    }
+
+    fn name_tariff(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        self.tariff = tariff::read(cursor)?.or(self.tariff);
+        Ok(())
+    }
+
+    /// The tariff that the call was served at, if this says one.
+    fn tariff(&self, report: Option<Report>) -> Option<ServiceTier> {
+        self.tariff.or_else(|| report?.tariff)
     }
 
     /// Notes that Gemini has finished, if an object has this member.

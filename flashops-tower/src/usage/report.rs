@@ -3,8 +3,11 @@
 //! The names differ, the numbers mean the same or nearly so. Which provider's names they are is remembered: where a
 //! route says nothing better, the names say how the numbers are nested.
 
+use flashops_core::usage::ServiceTier;
+
 use super::count::Count;
 use crate::json::{Cursor, Fault, Text};
+use crate::tariff;
 
 /// The numbers of a usage object, whichever provider's names they have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +15,7 @@ pub(super) struct Report {
     counts: [Count; Field::COUNT],
     /// What the call cost by the provider's account, in ticks: 10¹⁰ are one US dollar.
     pub(super) ticks: Option<u64>,
+    pub(super) tariff: Option<ServiceTier>,
     pub(super) shape: Option<Shape>,
 }
 
@@ -206,6 +210,10 @@ impl Report {
                 b"promptTokensDetails" | b"cacheTokensDetails" | b"candidatesTokensDetails" | b"responseTokensDetails",
                 b'[',
             ) => cursor.array(|cursor| self.modality(cursor, key)),
+            (b"service_tier" | b"serviceTier" | b"trafficType", _) => {
+                self.tariff = tariff::read(cursor)?.or(self.tariff);
+                Ok(())
+            }
             (b"cost_in_usd_ticks", b'0'..=b'9') => {
                 let ticks = std::str::from_utf8(cursor.number()?).unwrap_or_default().parse();
                 self.ticks = ticks.ok().filter(|&ticks| ticks <= MAX_TICKS);
@@ -263,6 +271,7 @@ impl Report {
         Self {
             counts: std::array::from_fn(|field| with(self.counts[field], other.counts[field])),
             ticks: other.ticks.or(self.ticks),
+            tariff: other.tariff.or(self.tariff),
             shape: self.shape.max(other.shape),
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::{Clock, CoarseClock};
-use flashops_core::config::{Config, Dialect, HeaderFamilies, Options, RouteConfig};
+use flashops_core::config::{Config, Dialect, Format, HeaderFamilies, Options, RouteConfig};
 use flashops_core::limit::RoutePatterns;
 use flashops_core::price::Prices;
 use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
@@ -122,9 +122,11 @@ fn stack<C: Clock>(
     let token_budget = TokenBudgetLayer::new(budget.clone(), identify)
         .with_routes(routes.clone())
         .with_caller_extension()
+        .with_held_extension()
         .with_headers(headers)
         .with_reject(reject)
         .with_stored_content(options.stored_content)
+        .with_unmetered_routes(options.unmetered_routes)
         .with_inspect_bytes(options.inspect_bytes);
     let fallback = FallbackLayer::new(budget.clone(), routes.clone());
     ControlsLayer::new(observers, rate_limit, fallback, token_budget, routes.into())
@@ -142,8 +144,9 @@ fn model_route(route: &RouteConfig) -> ModelRoute {
         Some(Dialect::Anthropic) => format != WireFormat::AnthropicMessages,
         Some(Dialect::Problem) | None => false,
     };
-    let mut model_route = match WireFormat::from_path(path) {
-        Some(format) if contradicts(format) => ModelRoute::new(path, of_dialect),
+    let mut model_route = match (route.format(), WireFormat::from_path(path)) {
+        (Some(format), _) => ModelRoute::new(path, wire_format(format)),
+        (None, Some(format)) if contradicts(format) => ModelRoute::new(path, of_dialect),
         _ => ModelRoute::by_path(path, of_dialect),
     }
     .expect("a configuration has checked its paths")
@@ -164,6 +167,24 @@ fn model_route(route: &RouteConfig) -> ModelRoute {
     }
 }
 
+const fn wire_format(format: Format) -> WireFormat {
+    match format {
+        Format::OpenAiChat => WireFormat::OpenAiChat,
+        Format::OpenAiCompletions => WireFormat::OpenAiCompletions,
+        Format::OpenAiResponses => WireFormat::OpenAiResponses,
+        Format::OpenAiEmbeddings => WireFormat::OpenAiEmbeddings,
+        Format::AnthropicMessages => WireFormat::AnthropicMessages,
+        Format::Gemini => WireFormat::Gemini,
+        Format::BedrockConverse => WireFormat::BedrockConverse,
+        Format::MistralChat => WireFormat::MistralChat,
+        Format::XaiChat => WireFormat::XaiChat,
+        Format::CohereChat => WireFormat::CohereChat,
+        Format::CohereEmbed => WireFormat::CohereEmbed,
+        Format::Ollama => WireFormat::Ollama,
+        Format::OllamaEmbed => WireFormat::OllamaEmbed,
+    }
+}
+
 fn families(chosen: HeaderFamilies) -> impl Iterator<Item = Family> {
     let families = [
         (chosen.ietf, Family::Ietf),
@@ -178,5 +199,18 @@ fn spent_status(options: &Options) -> reject::SpentStatus {
     match options.spent_status {
         flashops_core::config::SpentStatus::TooManyRequests => reject::SpentStatus::TooManyRequests,
         flashops_core::config::SpentStatus::PaymentRequired => reject::SpentStatus::PaymentRequired,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_the_wire_format_of_its_name() {
+        let named = Format::all().map(|format| format!("{format:?}"));
+        let wire = Format::all().map(|format| format!("{:?}", wire_format(format)));
+        assert!(named.eq(wire));
+        assert!(Format::all().map(wire_format).eq(WireFormat::ALL));
     }
 }

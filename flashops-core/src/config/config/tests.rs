@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::caller::Caller;
 use crate::config::{
-    Anonymous, Dialect, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus, StoredContent,
+    Anonymous, Dialect, Format, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus,
+    StoredContent, UnmeteredRoutes,
 };
 use crate::estimate::{InputEstimate, OutputEstimate};
 use crate::key::Scope;
@@ -142,6 +143,7 @@ fn the_defaults_written_out_are_the_defaults() {
         input_estimate = "bytes"
         output_estimate = "cap"
         stored_content = "context-window"
+        unmetered_routes = "refuse"
         inspect_bytes = 8388608
         anonymous = "by-ip"
         spent_status = 429
@@ -180,6 +182,7 @@ fn every_switch_can_be_changed() {
         input_estimate = "calibrated"
         output_estimate = "learned"
         stored_content = "refuse"
+        unmetered_routes = "pass"
         inspect_bytes = 1
         anonymous = "refuse"
         spent_status = 402
@@ -202,6 +205,7 @@ fn every_switch_can_be_changed() {
 
     let options = changed.options();
     assert_eq!((options.stored_content, options.inspect_bytes), (StoredContent::Refuse, 1));
+    assert_eq!(options.unmetered_routes, UnmeteredRoutes::Pass);
     assert_eq!((options.anonymous, options.spent_status), (Anonymous::Refuse, SpentStatus::PaymentRequired));
     assert_eq!(options.max_wait, Duration::ZERO);
     assert_eq!(options.headers, HeaderFamilies { legacy: true, anthropic: true, ..HeaderFamilies::NONE });
@@ -334,6 +338,17 @@ fn keys_come_from_the_text_a_file_or_the_environment() {
 /// A route for each of these.
 fn routes(paths: &[String]) -> String {
     paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\n")).collect()
+}
+
+#[test]
+fn a_route_has_the_format_that_it_names() {
+    for format in Format::all() {
+        let config = config(&format!("[[route]]\npath = \"/a\"\nformat = \"{}\"\n", format.name()));
+        assert_eq!(config.routes()[0].format(), Some(format));
+    }
+    assert_eq!(Format::all().count(), 13);
+    assert_eq!([Format::MistralChat, Format::XaiChat].map(Format::name), ["mistral-chat", "xai-chat"]);
+    assert_eq!(config("[[route]]\npath = \"/a\"\n").routes()[0].format(), None);
 }
 
 #[test]

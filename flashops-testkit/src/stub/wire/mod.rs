@@ -15,7 +15,7 @@ mod responses;
 pub use embeddings::{DEFAULT_DIMENSIONS, MAX_DIMENSIONS, MAX_INPUTS};
 
 /// All dates in answers: 2023-11-14T22:13:20Z.
-const CREATED: u64 = 1_700_000_000;
+pub(super) const CREATED: u64 = 1_700_000_000;
 
 /// A streamed answer, in the pieces in which it is sent: opening, one for each word, closing.
 pub(super) trait Stream: fmt::Debug + Send + Sync {

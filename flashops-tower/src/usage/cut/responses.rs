@@ -1,4 +1,4 @@
-use super::{word, write_event};
+use super::{on_one_line, word, write_event};
 use crate::json::{Cursor, Fault};
 
 /// The most bytes of a response object that are kept to be repeated: it has the tools and instructions of the request.
@@ -43,8 +43,7 @@ impl Responses {
             }
             Ok::<_, Fault>(())
         })?;
-        // A line end inside the object would end the line of the event.
-        self.members = members.replace(['\n', '\r'], " ");
+        self.members = on_one_line(&members);
         Ok(())
     }
 

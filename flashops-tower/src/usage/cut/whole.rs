@@ -1,33 +1,27 @@
 use bytes::{Bytes, BytesMut};
 
-use super::super::lines::Lines;
-use super::{MAX_EVENT, Passed};
+use super::ends::{Array, Ends};
+use super::{MAX_EVENT, Passed, write_event};
 
-/// Passes whole events, and withholds the one that is not finished.
-#[derive(Debug, Default)]
-pub(super) struct WholeEvents {
-    lines: Lines,
+/// Passes whole pieces of a stream, and withholds the one that is not finished.
+#[derive(Debug)]
+pub(super) struct Whole {
+    ends: Ends,
     held: BytesMut,
-    /// The current line has bytes in earlier chunks.
-    in_line: bool,
-    /// The unfinished event is too large to be withheld, and its start has passed.
+    /// The unfinished piece is too large to be withheld, and its start has passed.
     oversize: bool,
 }
 
-impl WholeEvents {
+impl Whole {
+    pub(super) fn new(ends: Ends) -> Self {
+        Self { ends, held: BytesMut::new(), oversize: false }
+    }
+
     pub(super) fn push(&mut self, chunk: Bytes) -> Passed {
-        let mut at = self.lines.leftover(&chunk);
+        let last = self.ends.last(&chunk);
+        self.oversize &= !last.ends;
         // An LF that the last line end was still waiting for belongs to the event that has passed.
-        let mut whole = if self.held.is_empty() { at } else { 0 };
-        while let Some(line) = self.lines.next(&chunk, at) {
-            at = line.next;
-            let in_line = std::mem::take(&mut self.in_line);
-            if line.text.is_empty() && !in_line {
-                whole = at;
-                self.oversize = false;
-            }
-        }
-        self.in_line |= at < chunk.len();
+        let whole = if last.ends || self.held.is_empty() { last.at } else { 0 };
         self.pass(chunk, whole)
     }
 
@@ -51,8 +45,28 @@ impl WholeEvents {
         Some(self.held.split().freeze()).filter(|held| !held.is_empty())
     }
 
+    /// Whether the stream can be ended here: an unfinished event can be ended by a blank line, and an unfinished piece
+    /// in another framing cannot.
+    pub(super) fn can_end(&self) -> bool {
+        self.ends.can_end() && (!self.oversize || matches!(self.ends, Ends::Events { .. }))
+    }
+
     /// Whether the start of an event has passed and its end has not.
     pub(super) const fn is_inside_an_event(&self) -> bool {
-        self.oversize
+        self.oversize && matches!(self.ends, Ends::Events { .. })
+    }
+
+    /// Writes the last piece of a stream that comes as events or as an array, and what ends it.
+    pub(super) fn end(&self, payload: Option<&str>, out: &mut String) {
+        let Ends::Array(array) = &self.ends else {
+            return payload.into_iter().for_each(|payload| write_event(None, payload, out));
+        };
+        match array.standing() {
+            Array::Going if payload.is_some() => out.push_str(",\n"),
+            Array::Going => {}
+            _ => out.push('['),
+        }
+        out.push_str(payload.unwrap_or_default());
+        out.push_str("\n]\n");
     }
 }

@@ -6,7 +6,10 @@ use super::super::fixtures::*;
 use super::super::oracle;
 use super::*;
 
+use flashops_core::usage::ServiceTier;
+
 use BodyKind::{AmazonEvents, Json, JsonLines, Sse};
+use ServiceTier::{Batch, Flex, Priority, Standard};
 use WireFormat::{
     AnthropicMessages, BedrockConverse, CohereChat, CohereEmbed, Gemini, MistralChat, Ollama, OllamaEmbed, OpenAiChat,
     OpenAiCompletions, OpenAiEmbeddings, OpenAiResponses, XaiChat,
@@ -22,13 +25,14 @@ struct Golden {
     classes: [u64; 8],
     searches: u64,
     nano_usd: Option<u64>,
+    tariff: Option<ServiceTier>,
     /// What counting makes of a stream's content.
     counted: Option<u64>,
 }
 
 fn body(name: &'static str, format: WireFormat, body: &str, classes: [u64; 8]) -> Golden {
     let body = body.as_bytes().to_vec();
-    Golden { name, format, kind: Json, body, classes, searches: 0, nano_usd: None, counted: None }
+    Golden { name, format, kind: Json, body, classes, searches: 0, nano_usd: None, tariff: None, counted: None }
 }
 
 fn stream(
@@ -39,25 +43,34 @@ fn stream(
     classes: [u64; 8],
     counted: u64,
 ) -> Golden {
-    Golden { name, format, kind, body, classes, searches: 0, nano_usd: None, counted: Some(counted) }
+    Golden { name, format, kind, body, classes, searches: 0, nano_usd: None, tariff: None, counted: Some(counted) }
+}
+
+impl Golden {
+    fn at(self, tariff: ServiceTier) -> Self {
+        Self { tariff: Some(tariff), ..self }
+    }
 }
 
 fn all() -> Vec<Golden> {
     vec![
-        body("chat", OpenAiChat, CHAT, [80, 1024, 8, 0, 5, 14, 30, 2]),
-        stream("chat stream", OpenAiChat, Sse, sse(CHAT_STREAM), [4, 16, 0, 0, 0, 7, 0, 0], 6),
+        body("chat", OpenAiChat, CHAT, [80, 1024, 8, 0, 5, 14, 30, 2]).at(Flex),
+        stream("chat stream", OpenAiChat, Sse, sse(CHAT_STREAM), [4, 16, 0, 0, 0, 7, 0, 0], 6).at(Priority),
         body("completions", OpenAiCompletions, COMPLETION, [5, 0, 0, 0, 0, 16, 0, 0]),
         stream("completions stream", OpenAiCompletions, Sse, sse(COMPLETION_STREAM), [5, 0, 0, 0, 0, 16, 0, 0], 2),
-        body("responses", OpenAiResponses, RESPONSES, [30, 6, 0, 0, 0, 7, 80, 0]),
-        stream("responses stream", OpenAiResponses, Sse, sse(RESPONSES_STREAM), [30, 6, 0, 0, 0, 7, 80, 0], 2),
+        body("responses", OpenAiResponses, RESPONSES, [30, 6, 0, 0, 0, 7, 80, 0]).at(Priority),
+        stream("responses stream", OpenAiResponses, Sse, sse(RESPONSES_STREAM), [30, 6, 0, 0, 0, 7, 80, 0], 2).at(Flex),
         body("embeddings", OpenAiEmbeddings, EMBEDDINGS, [8, 0, 0, 0, 0, 0, 0, 0]),
-        Golden { searches: 3, ..body("messages", AnthropicMessages, MESSAGES, [21, 40, 200, 100, 0, 273, 120, 0]) },
-        stream("messages stream", AnthropicMessages, Sse, sse(MESSAGES_STREAM), [21, 40, 200, 100, 0, 273, 120, 0], 6),
-        body("gemini", Gemini, GEMINI, [230, 800, 0, 0, 20, 160, 300, 40]),
-        stream("gemini events", Gemini, Sse, sse(GEMINI_STREAM), [10, 0, 0, 0, 0, 9, 7, 0], 6),
-        stream("gemini array", Gemini, Json, array(GEMINI_STREAM), [10, 0, 0, 0, 0, 9, 7, 0], 6),
-        body("bedrock", BedrockConverse, BEDROCK, [30, 250, 50, 100, 0, 628, 0, 0]),
-        stream("bedrock stream", BedrockConverse, AmazonEvents, frames(BEDROCK_STREAM), [30, 0, 0, 0, 0, 12, 0, 0], 4),
+        Golden { searches: 3, ..body("messages", AnthropicMessages, MESSAGES, [21, 40, 200, 100, 0, 273, 120, 0]) }
+            .at(Batch),
+        stream("messages stream", AnthropicMessages, Sse, sse(MESSAGES_STREAM), [21, 40, 200, 100, 0, 273, 120, 0], 6)
+            .at(Priority),
+        body("gemini", Gemini, GEMINI, [230, 800, 0, 0, 20, 160, 300, 40]).at(Standard),
+        stream("gemini events", Gemini, Sse, sse(GEMINI_STREAM), [10, 0, 0, 0, 0, 9, 7, 0], 6).at(Flex),
+        stream("gemini array", Gemini, Json, array(GEMINI_STREAM), [10, 0, 0, 0, 0, 9, 7, 0], 6).at(Flex),
+        body("bedrock", BedrockConverse, BEDROCK, [30, 250, 50, 100, 0, 628, 0, 0]).at(Standard),
+        stream("bedrock stream", BedrockConverse, AmazonEvents, frames(BEDROCK_STREAM), [30, 0, 0, 0, 0, 12, 0, 0], 4)
+            .at(Priority),
         body("mistral", MistralChat, MISTRAL, [3, 16, 0, 0, 0, 15, 25, 0]),
         stream("mistral stream", MistralChat, Sse, sse(MISTRAL_STREAM), [19, 0, 0, 0, 0, 4, 0, 0], 2),
         Golden { searches: 2, nano_usd: Some(1_594_051), ..body("xai", XaiChat, XAI, [24, 8, 0, 0, 0, 9, 94, 0]) },
@@ -99,6 +112,7 @@ fn every_provider_is_read_exactly() {
         let usage = meter.usage();
         assert_eq!(classes(&usage), golden.classes, "{name}");
         assert_eq!((usage.searches, usage.provider_nano_usd), (searches, nano_usd), "{name}");
+        assert_eq!(usage.service_tier, golden.tariff, "{name}");
         assert_eq!((usage.quality, usage.inconsistent), (Quality::Exact, false), "{name}");
         assert!(meter.ended() && !meter.error_event(), "{name}");
         assert_eq!(meter.is_stream(), counted.is_some(), "{name}");
@@ -223,6 +237,16 @@ fn a_report_that_contradicts_itself_keeps_its_wholes_and_says_so() {
 }
 
 #[test]
+fn the_last_tariff_that_is_named_counts_also_where_the_usage_never_comes() {
+    let chunk = |tariff: &str| format!(r#"{{"service_tier":{tariff},"choices":[{{"delta":{{"content":""}}}}]}}"#);
+    let chunks = ["\"default\"", "\"priority\"", "null", "\"auto\""].map(chunk);
+    let meter = read(OpenAiChat, Sse, &[&sse(&chunks.each_ref().map(String::as_str))]);
+    assert_eq!(meter.usage(), Usage { service_tier: Some(Priority), ..Usage::absent() });
+    let charged = meter.usage_or(Tokens::saturating(9));
+    assert_eq!((charged.total_input().get(), charged.service_tier), (9, Some(Priority)));
+}
+
+#[test]
 fn a_total_with_and_without_the_cache_adds_up() {
     for total in [3, 12] {
         let text = format!(
@@ -337,6 +361,32 @@ fn a_content_type_says_how_a_body_is_read() {
     }
 }
 
+/// Events with text and usage: two, one that is no JSON, one without text, one that is too large to be put off, one
+/// with an error, one that finishes, and the end of a stream.
+fn running(format: WireFormat) -> Vec<String> {
+    let (text, output) = match format {
+        Gemini => (
+            r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}}"#,
+            "candidatesTokenCount\":",
+        ),
+        _ => (
+            r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            "completion_tokens\":",
+        ),
+    };
+    let more = text.replace(&format!("{output}2"), &format!("{output}40"));
+    vec![
+        text.to_owned(),
+        more.clone(),
+        more.replace("}}]", "}})]"),
+        text.replace("\"a\"", "\"\""),
+        text.replace("\"a\"", &format!("\"{}\"", "a".repeat(MAX_PUT_OFF))),
+        text.replacen('{', "{\"error\":{},", 1),
+        more.replace("}}]", "},\"finishReason\":\"STOP\"}]"),
+        "[DONE]".to_owned(),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
     #[test]
@@ -357,6 +407,29 @@ proptest! {
         if whole && !by_shape {
             prop_assert_eq!(classes(&many.usage()), golden.classes);
         }
+    }
+
+    #[test]
+    fn events_that_are_put_off_are_read_as_if_they_were_not(
+        (format, payloads) in proptest::sample::select(vec![Gemini, XaiChat]).prop_flat_map(|format| {
+            (Just(format), proptest::collection::vec(proptest::sample::select(running(format)), 1..8))
+        }),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..9),
+    ) {
+        let is_broken = |payload: &String| payload.contains(')');
+        prop_assume!(!payloads.windows(2).any(|pair| pair.iter().all(is_broken)));
+        let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
+        let body = sse(&payloads);
+        let meter = read(format, Sse, &oracle::split(&body, &cuts));
+        let mut at_once = Reading::new();
+        for payload in &payloads {
+            match *payload {
+                "[DONE]" => at_once.ended = true,
+                payload => at_once.event(format, payload.as_bytes()),
+            }
+        }
+        prop_assert_eq!(meter.usage(), at_once.usage(format, Tokens::ZERO, meter.counted_output()));
+        prop_assert_eq!((meter.ended(), meter.error_event()), (at_once.ended, at_once.error));
     }
 
     #[test]
