@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use bytes::Bytes;
 use flashops_benches::keys::Keys;
 use flashops_benches::measure::{Contestant, Figures, Times, Worker, race};
@@ -17,6 +19,7 @@ use flashops_benches::table::{Options, Row, Target};
 use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::CoarseClock;
+use flashops_core::health::{Check, Finding, HealthRegistry};
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::price::PriceBook;
@@ -52,6 +55,9 @@ fn main() {
     }
     if options.wants("token-budget layer, 1 KB, three scopes") {
         println!("{}", token_budget(&options, &keys));
+    }
+    if options.wants("health probe") {
+        println!("{}", health_probe(&options));
     }
     if options.wants("SSE meter") {
         meters(&options).iter().for_each(|row| println!("{row}"));
@@ -312,6 +318,22 @@ fn token_budget(options: &Options, keys: &Keys) -> Row {
     let ours = added(&figures[0], &figures[1]);
     let name = "token-budget layer, 1 KB request and response, three scopes, five limits";
     Row::new(name, Target::Nanos(4_000.0), vec![("ours, coarse clock", ours)], vec![])
+}
+
+/// A probe through axum's router, from the request to the dropped response; nothing is taken off.
+fn health_probe(options: &Options) -> Row {
+    let registry = HealthRegistry::new();
+    registry.register(Check::ping()).expect("the name is free");
+    let initial = || Check::new("database", std::future::pending::<Finding>).with_initial(Finding::pass());
+    registry.register(initial()).expect("the name is free");
+    let router: Router = Router::new().route("/readyz", get(flashops_axum::handler::readyz)).with_state(registry);
+    let probe = || Request::get("/readyz").body(axum::body::Body::empty()).expect("the path is well-formed");
+    let all = [Contestant::new("ours", |_, operations| {
+        let mut service = router.clone();
+        (0..operations).for_each(|_| admitted(call(&mut service, probe())));
+    })];
+    let ours = race(&all, &options.plan).remove(0);
+    Row::new("health probe, /readyz through a router", Target::Nanos(2_000.0), vec![("ours", ours)], vec![])
 }
 
 /// Content as providers stream it, without usage but where each event has some.

@@ -15,12 +15,15 @@
 //! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
 //! | `LOG_FORMAT` | of lines on the standard error: `json` or `human` | `human` on a terminal, else `json` |
 //! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
-//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage and the metrics, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `ADMIN_ALLOW` | networks whose anonymous callers see everybody's usage, the metrics and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
+//! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
 
 mod gateway {
     pub(crate) mod admin;
     pub(crate) mod announce;
     pub(crate) mod app;
+    pub(crate) mod health;
     pub(crate) mod observe;
     pub(crate) mod pages;
     pub(crate) mod provider;
@@ -58,17 +61,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
-    let app = app(&settings, providers, metrics);
+    let app = app(&settings, providers, metrics)?;
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
-    let (health, audit) = (app.health.clone(), app.audit.clone());
-    let stopped = async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            health.shut_down();
-        }
-    };
+    let audit = app.audit.clone();
+    let checks = app.health.start();
+    let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
+    drop(checks);
     stub.shutdown().await;
     for finding in audit.iter().flat_map(WindowAudit::findings) {
         let Finding { limit, amount, keys, settlements, fullest, over } = finding;
@@ -77,4 +78,27 @@ async fn run() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// What is sent to stop a program: from a keyboard, or by whoever started it.
+#[cfg(unix)]
+fn signal() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn signal() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }

@@ -1,4 +1,4 @@
-//! Who sees everybody's usage without a key: anonymous callers from these networks.
+//! Who sees everybody's usage and why a check fails: admins by their key, and anonymous callers from these networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use flashops::axum::handler::SeesAll;
+use flashops::controls::ConfiguredCallers;
 use flashops::core::caller::Caller;
-use flashops::tower::identify::PeerAddr;
+use flashops::tower::identify::{Identify, IdentifyError, PeerAddr};
 use ipnet::IpNet;
 
 #[derive(Clone)]
@@ -30,11 +31,33 @@ impl AdminAllow {
     }
 }
 
-/// Marks requests from these networks; a caller with a key is known by that, and sees itself.
-pub(crate) async fn mark(State(allow): State<AdminAllow>, mut request: Request, next: Next) -> Response {
-    let anonymous = request.extensions().get::<Caller>().is_none_or(Caller::is_anonymous);
-    let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
-    if anonymous && peer.is_some_and(|peer| allow.contains(peer)) {
+/// How admins are known.
+#[derive(Clone)]
+pub(crate) struct Admins {
+    pub(crate) allow: AdminAllow,
+    pub(crate) callers: ConfiguredCallers,
+}
+
+impl Admins {
+    /// Whether a request may see all. A caller with a key is known by that, wherever it comes from. On the routes of
+    /// health checks, which are not identified, the key is looked at here.
+    fn see_all(&self, request: Request) -> (bool, Request) {
+        let (parts, body) = request.into_parts();
+        let known = parts.extensions.get::<Caller>().cloned().map_or_else(|| self.callers.identify(&parts), Ok);
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+        let sees_all = match known {
+            Ok(caller) if !caller.is_anonymous() => caller.is_admin(),
+            Ok(_) | Err(IdentifyError::Missing) => peer.is_some_and(|peer| self.allow.contains(peer)),
+            Err(_) => false,
+        };
+        (sees_all, Request::from_parts(parts, body))
+    }
+}
+
+/// Marks the requests of admins.
+pub(crate) async fn mark(State(admins): State<Admins>, request: Request, next: Next) -> Response {
+    let (sees_all, mut request) = admins.see_all(request);
+    if sees_all {
         request.extensions_mut().insert(SeesAll);
     }
     next.run(request).await

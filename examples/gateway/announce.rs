@@ -1,5 +1,6 @@
-//! Tells an operator when a threshold is reached.
+//! Tells an operator when a threshold is reached, and when a health check changes.
 
+use flashops::core::health::{HealthObserver, Transition};
 use flashops::core::record::{Event, Recorder};
 
 #[derive(Debug)]
@@ -24,5 +25,11 @@ impl Recorder for Announce {
             }
             _ => {}
         }
+    }
+}
+
+impl HealthObserver for Announce {
+    fn changed(&self, transition: &Transition<'_>) {
+        eprintln!("health: {transition}");
     }
 }

@@ -9,11 +9,12 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flashops::Controls;
-use flashops::axum::handler::{UsageReport, health, liveness, metrics, readiness, usage};
+use flashops::axum::handler::{UsageReport, metrics, usage};
 use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
+use flashops::controls::ConfiguredCallers;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
-use flashops::core::health::{Group, HealthRegistry};
+use flashops::core::health::HealthError;
 use flashops::core::store::MemoryStore;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
@@ -24,8 +25,9 @@ use http::{HeaderValue, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 
-use super::admin::mark;
+use super::admin::{Admins, mark};
 use super::announce::Announce;
+use super::health::Health;
 use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
@@ -41,37 +43,33 @@ const DEFAULT_MODEL: &str = "gpt-4o-mini";
 
 pub(crate) struct App {
     pub(crate) router: Router,
-    pub(crate) health: HealthRegistry,
+    pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
 }
 
-pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> App {
-    let audit = settings.audit.then(|| WindowAudit::new(settings.config.policy().clone()));
+pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> Result<App, HealthError> {
+    let config = &settings.config;
+    let audit = settings.audit.then(|| WindowAudit::new(config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
-    let recorder = (Announce, recorders);
-    let controls = Controls::with_routes(&settings.config, CoarseClock::new(), recorder, routes_of_models());
+    let health = Health::new(&providers, &settings.dependencies)?;
+    let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models())
+        .with_health(health.service.clone());
     let controls = Arc::new(controls);
-    let registry = HealthRegistry::new();
-    let of_models = HealthRegistry::new();
-    for (registry, groups) in [(&registry, &[Group::Readiness]), (&of_models, &[Group::Readiness])] {
-        let providers = providers.clone();
-        registry.register("provider", groups, move || providers.finding()).expect("the name is free");
-    }
-    let report = UsageReport::new(controls.budget().clone(), controls.tally().clone());
+    let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
+    let admins = Admins { allow: settings.admin.clone(), callers };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
-        .layer(from_fn_with_state(settings.admin.clone(), mark))
-        .with_state(report);
+        .layer(from_fn_with_state(admins.clone(), mark))
+        .with_state(UsageReport::new(controls.budget().clone(), controls.tally().clone()));
     let metrics_route = Router::new()
         .route("/api/v1/metrics", get(metrics))
         .layer(from_fn(only_admins))
-        .layer(from_fn_with_state(settings.admin.clone(), mark))
+        .layer(from_fn_with_state(admins.clone(), mark))
         .with_state(exporter);
     let router = Router::new()
         .merge(usage_route)
         .merge(metrics_route)
-        .merge(health_routes(registry.clone()))
-        .merge(Router::new().route("/api/v1/ai/health", get(health)).with_state(of_models))
+        .merge(health.routes(admins))
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .route("/", get(pages::front))
         .route("/docs", get(pages::docs))
@@ -79,17 +77,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
         .layer(controls.layer().with_route_of(matched_path))
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    App { router, health: registry, audit }
-}
-
-fn health_routes(registry: HealthRegistry) -> Router {
-    Router::new()
-        .route("/livez", get(liveness))
-        .route("/readyz", get(readiness))
-        .route("/api/v1/health", get(health))
-        .route("/api/v1/health/liveness", get(liveness))
-        .route("/api/v1/health/readiness", get(readiness))
-        .with_state(registry)
+    Ok(App { router, health, audit })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.

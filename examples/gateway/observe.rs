@@ -8,7 +8,6 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use flashops::axum::handler::{SeesAll, prometheus};
-use flashops::core::caller::Caller;
 use flashops::log::{LogFormat, LogLayer};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -58,9 +57,7 @@ pub(crate) fn collect() -> Result<PrometheusHandle, Box<dyn Error>> {
 
 /// Lets only those pass who may see everybody's usage.
 pub(crate) async fn only_admins(request: Request, next: Next) -> Response {
-    let extensions = request.extensions();
-    let is_admin = extensions.get::<Caller>().is_some_and(Caller::is_admin);
-    if is_admin || extensions.get::<SeesAll>().is_some() {
+    if request.extensions().get::<SeesAll>().is_some() {
         return next.run(request).await;
     }
     let problem = r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"this is for administrators"}"#;

@@ -2,17 +2,16 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use flashops::core::clock::CoarseClock;
-use flashops::core::health::Finding;
+use flashops::core::clock::{Clock, CoarseClock, Tick};
+use flashops::core::health::{Check, Outcome, Thresholds, Traffic};
 use flashops::tower::budget::CallFailed;
 use flashops::tower::provider_limits::{ProviderLimited, ProviderLimits, ProviderLimitsLayer};
 use flashops::tower::reject::{DefaultReject, NotDispatched, Refusal, RefusalContext, Reject};
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -34,13 +33,15 @@ const KEPT_BACK: [HeaderName; 9] = [
     HeaderName::from_static("x-api-key"),
 ];
 
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
+
 #[derive(Clone)]
 pub(crate) struct Providers {
     /// Heeds what the providers say of their limits.
-    client: ProviderLimited<Client<HttpsConnector<HttpConnector>, Body>, CoarseClock>,
+    client: ProviderLimited<HttpClient, CoarseClock>,
     openai: Arc<Target>,
     anthropic: Arc<Target>,
-    reachable: Arc<AtomicBool>,
+    clock: CoarseClock,
 }
 
 struct Target {
@@ -49,6 +50,8 @@ struct Target {
     /// What stands before the path, without a slash at its end.
     prefix: String,
     credential: Option<(HeaderName, HeaderValue)>,
+    /// How the calls end.
+    traffic: Traffic,
 }
 
 impl Providers {
@@ -66,17 +69,19 @@ impl Providers {
             client: limits.layer(Client::builder(TokioExecutor::new()).build(connector)),
             openai: Arc::new(Target::new("OPENAI_BASE_URL", &settings.openai, stub, bearer)?),
             anthropic: Arc::new(Target::new("ANTHROPIC_BASE_URL", &settings.anthropic, stub, x_api_key)?),
-            reachable: Arc::new(AtomicBool::new(true)),
+            clock: CoarseClock::new(),
         })
     }
 
-    /// Whether the last call reached its provider.
-    pub(crate) fn finding(&self) -> Finding {
-        if self.reachable.load(Ordering::Relaxed) {
-            Finding::pass()
-        } else {
-            Finding::warn("the last call did not reach its provider")
-        }
+    /// Checks of how the calls of each provider end. They cost no call.
+    pub(crate) fn checks(&self) -> [Check; 2] {
+        let of = |name, target: &Target| target.traffic.check(name, self.clock);
+        [of("openai", &self.openai), of("anthropic", &self.anthropic)]
+    }
+
+    /// The client below all layers.
+    pub(crate) fn client(&self) -> HttpClient {
+        self.client.get_ref().clone()
     }
 
     /// Sends a request of one of OpenAI's formats.
@@ -96,11 +101,51 @@ impl Providers {
         path: &str,
     ) -> Result<Response<Body>, Unreachable> {
         target.address(&mut request, path);
+        let waiting = Waiting { traffic: &target.traffic, clock: self.clock, since: self.clock.tick(), answered: None };
         let answered = self.client.clone().oneshot(request).await;
-        self.reachable.store(answered.is_ok(), Ordering::Relaxed);
+        waiting.over(answered.as_ref().ok());
         let mut response = answered.map_err(|error| Unreachable { never_left: error.is_connect() })?;
         drop_connection_headers(response.headers_mut());
         Ok(response.map(Body::new))
+    }
+}
+
+/// A call that waits for the head of its answer.
+struct Waiting<'t> {
+    traffic: &'t Traffic,
+    clock: CoarseClock,
+    since: Tick,
+    answered: Option<Outcome>,
+}
+
+impl Waiting<'_> {
+    /// This was answered, or nobody could be reached. What was held back here says nothing of the provider.
+    fn over<B>(mut self, response: Option<&Response<B>>) {
+        self.answered = match response {
+            Some(response) if response.extensions().get::<NotDispatched>().is_some() => None,
+            Some(response) if serves(response.status()) => Some(Outcome::Success),
+            _ => Some(Outcome::Failure),
+        };
+    }
+}
+
+/// Whether a provider that answers so does its work. What it refuses because of the request is not its fault; that it
+/// does not know our key, or has no room for us, is a fault that we have to look at.
+fn serves(status: StatusCode) -> bool {
+    let ours =
+        [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    !status.is_server_error() && !ours.contains(&status)
+}
+
+/// A client that has left is no failure of the provider, unless it waited for too long.
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let now = self.clock.tick();
+        let waited = now.since(self.since);
+        let left = || (waited >= Thresholds::default().slow).then_some(Outcome::Failure);
+        if let Some(outcome) = self.answered.or_else(left) {
+            self.traffic.record(outcome, waited, now);
+        }
     }
 }
 
@@ -151,6 +196,7 @@ impl Target {
             authority: parts.authority.ok_or_else(malformed)?,
             prefix,
             credential,
+            traffic: Traffic::new(Thresholds::default()),
         })
     }
 

@@ -3,11 +3,13 @@
 use std::env;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use flashops::core::config::{Config, NoSources};
 use ipnet::IpNet;
 
 use super::admin::AdminAllow;
+use super::health::Dependency;
 
 pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
 
@@ -23,7 +25,12 @@ pub(crate) struct Settings {
     pub(crate) audit: bool,
     pub(crate) log_format: Option<String>,
     pub(crate) log_filter: Option<String>,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) shutdown_grace: Duration,
 }
+
+/// The longest time for which a shutdown waits before it begins, in seconds.
+const MAX_GRACE: u64 = 300;
 
 /// A provider, if the environment names one.
 pub(crate) struct Upstream {
@@ -43,6 +50,8 @@ impl Settings {
             audit: variable("FLASHOPS_AUDIT")?.is_some(),
             log_format: variable("LOG_FORMAT")?,
             log_filter: variable("RUST_LOG")?,
+            dependencies: dependencies()?,
+            shutdown_grace: shutdown_grace()?,
         })
     }
 }
@@ -86,4 +95,18 @@ fn admin() -> Result<AdminAllow, Box<dyn Error>> {
         text.parse().or_else(|_| one()).map_err(|_| format!("ADMIN_ALLOW: {text:?} is no address and no network"))
     };
     Ok(AdminAllow::new(list.split(',').map(network).collect::<Result<_, _>>()?))
+}
+
+fn dependencies() -> Result<Vec<Dependency>, Box<dyn Error>> {
+    let list = variable("HEALTH_CHECKS")?.unwrap_or_default();
+    let read = |text: &str| text.parse().map_err(|error| format!("HEALTH_CHECKS: {error}").into());
+    list.split(',').filter(|text| !text.trim().is_empty()).map(read).collect()
+}
+
+fn shutdown_grace() -> Result<Duration, Box<dyn Error>> {
+    let Some(text) = variable("SHUTDOWN_GRACE")? else { return Ok(Duration::ZERO) };
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_GRACE);
+    let seconds =
+        seconds.ok_or_else(|| format!("SHUTDOWN_GRACE: {text:?} is no number of seconds up to {MAX_GRACE}"))?;
+    Ok(Duration::from_secs(seconds))
 }

@@ -2,25 +2,38 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use flashops::axum::handler::prometheus;
 use flashops::core::caller::Caller;
+use flashops::core::clock::{Moment, Tick};
 use flashops::core::config::{Config, NoSources};
+use flashops::core::health::{Group, HealthRegistry, Status};
 use flashops_testkit::stub::StubProvider;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::admin::AdminAllow;
-use super::app::app;
+use super::app::{App, app};
 use super::provider::Providers;
 use super::settings::{DEFAULTS, Settings, Upstream};
 
 /// The gateway with the documented defaults and more, in front of providers at this address.
 fn gateway(more: &str, base_url: &str) -> Router {
+    started(more, base_url, "").router
+}
+
+/// The same with what it depends on.
+fn started(more: &str, base_url: &str, depends_on: &str) -> App {
     let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -31,9 +44,11 @@ fn gateway(more: &str, base_url: &str) -> Router {
         audit: false,
         log_format: None,
         log_filter: None,
+        dependencies: depends_on.split_whitespace().map(|text| text.parse().unwrap()).collect(),
+        shutdown_grace: Duration::ZERO,
     };
     let exporter = prometheus().build_recorder().handle();
-    app(&settings, Providers::new(&settings, base_url).unwrap(), exporter).router
+    app(&settings, Providers::new(&settings, base_url).unwrap(), exporter).unwrap()
 }
 
 struct Answer {
@@ -56,7 +71,10 @@ async fn send(gateway: &Router, method: Method, path: &str) -> Answer {
 async fn ask(gateway: &Router, method: Method, path: &str, prompt: &str) -> Answer {
     let messages = json!([{"role": "user", "content": prompt}]);
     let body = json!({"model": "gpt-4o-mini", "max_tokens": 3, "messages": messages, "input": "one"}).to_string();
-    let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+    answered(gateway, Request::builder().method(method).uri(path).body(Body::from(body)).unwrap()).await
+}
+
+async fn answered(gateway: &Router, request: Request<Body>) -> Answer {
     let response = gateway.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
@@ -89,7 +107,18 @@ async fn whatever_calls_no_model_is_counted_by_the_default_limit_and_by_no_other
         let told = answer.header("ratelimit");
         assert!(told.starts_with(&left) && !told.contains(','), "{method} {path}: {told:?}");
     }
-    for path in ["/livez", "/readyz", "/api/v1/health", "/api/v1/health/liveness", "/api/v1/ai/health"] {
+    let probes = [
+        "/livez",
+        "/livez/ping",
+        "/readyz",
+        "/readyz/openai",
+        "/api/v1/health",
+        "/api/v1/health/detailed",
+        "/api/v1/health/liveness",
+        "/api/v1/health/readiness",
+        "/api/v1/ai/health",
+    ];
+    for path in probes {
         let answer = send(&gateway, Method::GET, path).await;
         assert_eq!((answer.status, answer.header("ratelimit")), (StatusCode::OK, ""), "{path}");
     }
@@ -195,4 +224,121 @@ async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it
     let usage = send(&gateway, Method::GET, "/api/v1/ai/usage").await.body;
     assert_eq!((&usage["totals"]["requests"], &usage["totals"]["total_tokens"]), (&json!(1), &json!(0)), "{usage}");
     stub.shutdown().await;
+}
+
+/// Runs all checks once; `hour` is greater by two each time.
+async fn check(registry: &HealthRegistry, hour: u64) {
+    let at = |hour: u64| Tick::from_nanos(hour * 3_600_000_000_000);
+    let waiting = registry.start_due(at(hour));
+    for mut run in waiting.into_iter().chain(registry.start_due(at(hour + 1))) {
+        let finding = (&mut run).await;
+        run.finish(finding, Moment::default());
+    }
+}
+
+/// A probe by whoever is at this address, with this key or none.
+async fn probe(gateway: &Router, peer: &str, key: Option<&str>, path: &str) -> Answer {
+    let peer: SocketAddr = format!("{peer}:9").parse().unwrap();
+    let mut request = Request::get(path).extension(ConnectInfo(peer));
+    if let Some(key) = key {
+        request = request.header("x-api-key", key);
+    }
+    answered(gateway, request.body(Body::empty()).unwrap()).await
+}
+
+const STRANGER: &str = "192.0.2.1";
+
+#[tokio::test]
+async fn a_provider_whose_calls_fail_is_a_warning_for_the_service_and_a_failure_of_its_own() {
+    let stub = StubProvider::start().await.unwrap();
+    let app = started("", &stub.base_url(), "");
+    stub.shutdown().await;
+    for path in ["/api/v1/health", "/api/v1/ai/health"] {
+        assert_eq!(probe(&app.router, STRANGER, None, path).await.body, json!({"status": "pass"}), "{path}");
+    }
+    for _ in 0..10 {
+        assert_eq!(send(&app.router, Method::POST, "/v1/embeddings").await.status, StatusCode::BAD_GATEWAY);
+    }
+    for registry in [&app.health.service, &app.health.models] {
+        check(registry, 1).await;
+    }
+    let (service, models) = ("/api/v1/health", "/api/v1/ai/health");
+    for (path, status, told) in [(service, StatusCode::OK, "warn"), (models, StatusCode::SERVICE_UNAVAILABLE, "fail")] {
+        let answer = probe(&app.router, STRANGER, None, path).await;
+        assert_eq!((answer.status, answer.body), (status, json!({ "status": told })), "{path}");
+    }
+    let details = probe(&app.router, "127.0.0.1", None, models).await.body;
+    assert_eq!(details["checks"]["openai:responseTime"][0]["output"], "10 of 10 calls failed", "{details}");
+    assert_eq!(details["checks"]["anthropic:responseTime"][0]["status"], "pass", "{details}");
+    assert_eq!(send(&app.router, Method::POST, "/v1/embeddings").await.status, StatusCode::BAD_GATEWAY, "no gate");
+}
+
+#[tokio::test]
+async fn details_are_for_admins_by_their_key_or_network_and_for_nobody_else() {
+    let callers = |key: &str, admin: bool| {
+        format!("[[caller]]\nkey = \"{key}\"\nuser = \"{key}\"\norg = \"acme\"\nadmin = {admin}\n")
+    };
+    let more = callers("sk-root", true) + &callers("sk-ann", false);
+    let app = started(&more, "http://127.0.0.1:1", "");
+    check(&app.health.service, 1).await;
+    for (peer, key, sees) in [
+        (STRANGER, None, false),
+        (STRANGER, Some("sk-ann"), false),
+        (STRANGER, Some("sk-unknown"), false),
+        (STRANGER, Some("sk-root"), true),
+        ("127.0.0.1", None, true),
+        ("127.0.0.1", Some("sk-ann"), false),
+        ("127.0.0.1", Some("sk-unknown"), false),
+    ] {
+        for path in ["/api/v1/health/detailed", "/api/v1/ai/health"] {
+            let answer = probe(&app.router, peer, key, path).await;
+            assert_eq!(answer.body["status"], "pass", "{peer} {key:?} {path}");
+            assert_eq!(answer.body.get("checks").is_some(), sees, "{peer} {key:?} {path}: {}", answer.body);
+        }
+        let usage = probe(&app.router, peer, key, "/api/v1/ai/usage").await;
+        assert_eq!(usage.body.get("fallbacks").is_some(), sees, "{peer} {key:?}: the usage report has the same admins");
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_sheds_while_something_that_it_depends_on_fails_and_lets_through_again() {
+    let (stub, listener) = (StubProvider::start().await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    let web = format!("search?={}/", stub.base_url());
+    let depends_on = format!("redis=tcp://{address} cache?=tcp://127.0.0.1:1 {web} disk?=disk:/");
+    let app = started("", &stub.base_url(), &depends_on);
+    let post = || send(&app.router, Method::POST, "/v1/chat/completions");
+    assert_eq!(probe(&app.router, STRANGER, None, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(listener);
+    check(&app.health.service, 1).await;
+    let shed = post().await;
+    assert_eq!((shed.status, &shed.body["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded")));
+    let details = probe(&app.router, "127.0.0.1", None, "/api/v1/health/detailed").await;
+    let status = |check: &str| details.body["checks"][format!("{check}:responseTime")][0]["status"].clone();
+    assert_eq!((status("redis"), status("cache")), (json!("fail"), json!("warn")), "{}", details.body);
+    assert_eq!((status("ping"), status("search")), (json!("pass"), json!("warn")), "the stub has no front page");
+
+    let _again = TcpListener::bind(address).await.unwrap();
+    check(&app.health.service, 3).await;
+    let redis = probe(&app.router, STRANGER, None, "/readyz/redis").await;
+    assert_eq!(redis.status, StatusCode::OK);
+    assert_eq!(post().await.status, StatusCode::OK);
+    stub.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_to_stop_flips_readiness_before_anything_else() {
+    let app = started("", "http://127.0.0.1:1", "");
+    let (stop, signal) = oneshot::channel::<()>();
+    let signal = async { drop(signal.await) };
+    let mut drained = std::pin::pin!(app.health.clone().drained(signal, Duration::from_secs(5)));
+    assert!(timeout(Duration::from_secs(60), &mut drained).await.is_err(), "nobody has sent one");
+    assert_eq!(probe(&app.router, STRANGER, None, "/readyz").await.status, StatusCode::OK);
+    stop.send(()).unwrap();
+    assert!(timeout(Duration::from_secs(4), &mut drained).await.is_err(), "it goes on serving");
+    assert_eq!(app.health.service.report().status(Group::Readiness), Status::Fail);
+    assert_eq!(probe(&app.router, STRANGER, None, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(probe(&app.router, STRANGER, None, "/livez").await.status, StatusCode::OK);
+    assert_eq!(probe(&app.router, STRANGER, None, "/").await.status, StatusCode::OK, "what still comes is served");
+    assert!(timeout(Duration::from_secs(2), &mut drained).await.is_ok());
 }

@@ -13,6 +13,8 @@
 //! | [`call_metrics`] | a recorder that counts tokens, costs and refusals: for `metrics` |
 //! | [`app_metrics`] | what an application tells of itself |
 //! | [`identify`] | who is asking |
+//! | [`health`] | checks of what the service depends on, and what runs them |
+//! | [`gate`] | a layer that turns requests away while a critical check fails |
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
@@ -37,6 +39,8 @@ pub mod drain;
 pub mod fallback;
 pub mod provider_limits;
 pub mod identify;
+pub mod health;
+pub mod gate;
 pub mod reject;
 
 mod json;
@@ -45,5 +49,6 @@ mod per_thread;
 mod tariff;
 
 pub use budget::TokenBudgetLayer;
+pub use gate::GateLayer;
 pub use provider_limits::ProviderLimitsLayer;
 pub use rate_limit::RateLimitLayer;

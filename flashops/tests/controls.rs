@@ -124,6 +124,7 @@ fn health_checks_are_neither_counted_nor_identified() {
     let desk = Desk::new(&format!("{NONE_ANYWHERE}[policy]\nanonymous = \"refuse\""));
     for path in [
         "/livez",
+        "/livez/ping",
         "/readyz",
         "/readyz/disk",
         "/api/v1/health",
@@ -135,7 +136,7 @@ fn health_checks_are_neither_counted_nor_identified() {
         assert_eq!(response.status, 404, "{path} reached the service");
         assert!(response.headers.contains_key("x-request-id") && !response.headers.contains_key("ratelimit"));
     }
-    for path in ["/livez/x", "/healthz", "/api/v1/healthy", "/api/v1/health/../ai/usage"] {
+    for path in ["/livez/x/y", "/healthz", "/api/v1/healthy", "/api/v1/health/../ai/usage"] {
         assert_eq!(desk.send(get(path)).status, 429, "{path}");
     }
 }

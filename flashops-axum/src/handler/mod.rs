@@ -3,19 +3,24 @@
 //! ```
 //! use std::sync::Arc;
 //! use axum::{Router, routing::get};
-//! use flashops_axum::handler::{UsageReport, liveness, readiness, usage};
+//! use flashops_axum::handler::{UsageReport, health, health_detailed, livez, readyz, readyz_check, usage};
 //! use flashops_core::budget::Budget;
 //! use flashops_core::clock::CoarseClock;
 //! use flashops_core::health::HealthRegistry;
 //! use flashops_core::record::Tally;
 //! use flashops_core::store::MemoryStore;
 //!
-//! fn app(budget: Budget<MemoryStore<CoarseClock>>, tally: Arc<Tally>, health: HealthRegistry) -> Router {
+//! fn app(budget: Budget<MemoryStore<CoarseClock>>, tally: Arc<Tally>, registry: HealthRegistry) -> Router {
 //!     let usage_routes = Router::new()
 //!         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
 //!         .with_state(UsageReport::new(budget, tally));
-//!     let health_routes =
-//!         Router::new().route("/livez", get(liveness)).route("/readyz", get(readiness)).with_state(health);
+//!     let health_routes = Router::new()
+//!         .route("/livez", get(livez))
+//!         .route("/readyz", get(readyz))
+//!         .route("/readyz/{name}", get(readyz_check))
+//!         .route("/api/v1/health", get(health))
+//!         .route("/api/v1/health/detailed", get(health_detailed))
+//!         .with_state(registry);
 //!     usage_routes.merge(health_routes)
 //! }
 //! ```
@@ -39,10 +44,13 @@
 //!
 //! Edge cases: `window` is a number with a unit (`90s`, `1h`, `1d`) up to a day, or `all`; anything else is 400. The
 //! usage handler needs a layer that identifies the caller, and answers 503 while the store cannot tell how limits
-//! stand. Health handlers answer 200 while nothing fails, a warning included, and 503 otherwise; without `?verbose`
-//! they say which checks failed and not why. The exporter keeps what histograms were told until somebody asks: a
-//! service that may go without being asked calls `PrometheusHandle::run_upkeep` now and then. Whoever may read the
-//! metrics reads the names of organisations and models; put the handler where only an operator comes.
+//! stand. Health handlers answer from what the registry knows already, 200 while nothing fails, a warning included,
+//! and 503 otherwise; why something fails they tell only to an admin and to requests with [`SeesAll`]. The text of
+//! `/livez` and `/readyz` is that of Kubernetes' own components, with `?verbose`, `?exclude=NAME` as often as wanted,
+//! and one check by its name; a failure is 503 there too, where theirs is 500, which is all the same to a probe.
+//! The exporter keeps what histograms were told until somebody asks: a service that may go without being asked calls
+//! `PrometheusHandle::run_upkeep` now and then. Whoever may read the metrics reads the names of organisations and
+//! models; put the handler where only an operator comes.
 //!
 //! What this module does not do: measure. The [`Tally`](flashops_core::record::Tally) and the
 //! [`HealthRegistry`](flashops_core::health::HealthRegistry) do.
@@ -52,7 +60,9 @@ mod health;
 mod metrics;
 mod usage;
 
-pub use health::{health, liveness, readiness};
+pub use health::{
+    health, health_detailed, health_liveness, health_readiness, livez, livez_check, readyz, readyz_check,
+};
 #[cfg(feature = "prometheus")]
 pub use metrics::{metrics, prometheus};
 pub use usage::{SeesAll, UsageQuery, UsageReport, usage};

@@ -24,11 +24,11 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn passed(body: B) -> Self {
+    pub(crate) const fn passed(body: B) -> Self {
         Self { kind: Kind::Passed { body } }
     }
 
-    pub(super) const fn refused(data: Bytes) -> Self {
+    pub(crate) const fn refused(data: Bytes) -> Self {
         Self { kind: Kind::Refused { data: Some(data) } }
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::{Config, Dialect, Format, HeaderFamilies, Options, RouteConfig};
+use flashops_core::health::HealthRegistry;
 use flashops_core::limit::RoutePatterns;
 use flashops_core::price::Prices;
 use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
 use flashops_tower::fallback::FallbackLayer;
+use flashops_tower::gate::GateLayer;
 use flashops_tower::inspect::WireFormat;
 use flashops_tower::rate_limit::RateLimitLayer;
 use flashops_tower::reject::headers::{Family, Headers};
@@ -20,8 +22,9 @@ use super::ControlsLayer;
 use super::identify::ConfiguredCallers;
 use super::observe::{self, Observers};
 
-/// The paths that are neither counted nor identified, nor logged or measured: health checks.
-pub const EXEMPT_PATHS: [&str; 5] = ["/livez", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
+/// The paths that are neither counted, identified, turned away, logged nor measured: health checks.
+pub const EXEMPT_PATHS: [&str; 6] =
+    ["/livez", "/livez/*", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
 /// The controls of one configuration, with accounts in memory. See the [module docs](super).
 pub struct Controls<C: Clock = CoarseClock> {
@@ -64,6 +67,14 @@ impl<C: Clock> Controls<C> {
         let limiter = RateLimiter::with_store(store).with_recorder(Arc::new((Arc::clone(&tally), recorder)));
         let layer = stack(config, &budget, limiter, own);
         Self { budget, tally, errors, layer }
+    }
+
+    /// The same, turning requests away with 503 while a critical check of this registry for readiness fails. Health
+    /// checks ([`EXEMPT_PATHS`]) pass, and nothing else does, the usage report neither. What is turned away is not
+    /// counted.
+    #[must_use]
+    pub fn with_health(self, health: HealthRegistry) -> Self {
+        Self { layer: self.layer.with_health(health), ..self }
     }
 
     /// The budget: for extractors, and for work that no layer sees.
@@ -113,6 +124,11 @@ fn stack<C: Clock>(
     let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
     let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
     let observers = Observers::new(config.observe(), &routes, &exempt);
+    // Until there are checks, it lets everything through.
+    let gate = GateLayer::new(HealthRegistry::new())
+        .with_exempt(exempt.clone())
+        .with_routes(routes.as_slice())
+        .with_reject(reject.clone());
     let rate_limit = RateLimitLayer::new(limiter, identify.clone())
         .with_model_routes(routes.clone())
         .with_caller_extension()
@@ -129,7 +145,7 @@ fn stack<C: Clock>(
         .with_unmetered_routes(options.unmetered_routes)
         .with_inspect_bytes(options.inspect_bytes);
     let fallback = FallbackLayer::new(budget.clone(), routes.clone());
-    ControlsLayer::new(observers, rate_limit, fallback, token_budget, routes.into())
+    ControlsLayer::new(observers, gate, rate_limit, fallback, token_budget, routes.into())
 }
 
 fn model_route(route: &RouteConfig) -> ModelRoute {

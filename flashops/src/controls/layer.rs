@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flashops_core::clock::Clock;
+use flashops_core::health::HealthRegistry;
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
 use flashops_tower::fallback::{Fallback, FallbackLayer};
+use flashops_tower::gate::{Gate, GateLayer};
 use flashops_tower::http_metrics::FindRoute;
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
@@ -21,6 +23,7 @@ use super::outer::Outer;
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<C: Clock> {
     observers: Observers,
+    gate: GateLayer,
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
     fallback: FallbackLayer<MemoryStore<C>>,
     token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
@@ -30,12 +33,13 @@ pub struct ControlsLayer<C: Clock> {
 impl<C: Clock> ControlsLayer<C> {
     pub(super) const fn new(
         observers: Observers,
+        gate: GateLayer,
         rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
         fallback: FallbackLayer<MemoryStore<C>>,
         token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
         routes: Arc<[ModelRoute]>,
     ) -> Self {
-        Self { observers, rate_limit, fallback, token_budget, routes }
+        Self { observers, gate, rate_limit, fallback, token_budget, routes }
     }
 
     /// The same, with the templates of routes that a router found as labels of metrics, such as
@@ -52,6 +56,10 @@ impl<C: Clock> ControlsLayer<C> {
         Self { observers: self.observers.with_clock(clock), ..self }
     }
 
+    pub(super) fn with_health(self, health: HealthRegistry) -> Self {
+        Self { gate: self.gate.with_health(health), ..self }
+    }
+
     pub(super) fn routes(&self) -> &[ModelRoute] {
         &self.routes
     }
@@ -61,6 +69,7 @@ impl<C: Clock> Clone for ControlsLayer<C> {
     fn clone(&self) -> Self {
         Self {
             observers: self.observers.clone(),
+            gate: self.gate.clone(),
             rate_limit: self.rate_limit.clone(),
             fallback: self.fallback.clone(),
             token_budget: self.token_budget.clone(),
@@ -81,12 +90,13 @@ type Budgeted<S, C> =
 type Limited<S, C> = RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>;
 
 impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Outer<Observed<Limited<S, C>>>;
+    type Service = Outer<Observed<Gate<Limited<S, C>>>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);
         let budgeted = self.fallback.layer(self.token_budget.layer(caught));
-        Outer::new(self.observers.layer(self.rate_limit.layer(budgeted)), Arc::clone(&self.routes))
+        let limited = self.gate.layer(self.rate_limit.layer(budgeted));
+        Outer::new(self.observers.layer(limited), Arc::clone(&self.routes))
     }
 }
 

@@ -46,11 +46,12 @@
 //! 1. the identity of the request, `x-request-id`, taken from the client if it is well-formed, and on every response;
 //! 2. the log: an event for each request when its response has ended;
 //! 3. metrics of requests;
-//! 4. the rate limit, on all routes that call no model; health checks pass it uncounted;
-//! 5. the fall-back to the next model, on routes that have a chain of them;
-//! 6. the token budget, on the routes that call one, with all limits of the request in one reservation;
-//! 7. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
-//! 8. your service.
+//! 4. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
+//! 5. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 6. the fall-back to the next model, on routes that have a chain of them;
+//! 7. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 8. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 9. your service.
 //!
 //! Calls are logged and measured by recorders. All of that is told to the facades
 //! [`tracing`](https://docs.rs/tracing) and [`metrics`](https://docs.rs/metrics): nobody hears of it unless the service
