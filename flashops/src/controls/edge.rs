@@ -19,6 +19,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, Cors, CorsLayer};
 use tower_layer::Layer;
 
 use super::deadlines::{Deadlines, DeadlinesLayer};
+use super::observe::{Observed, Observers};
 
 /// How long browsers remember that a page may call.
 const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
@@ -28,6 +29,7 @@ const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
 pub(super) struct EdgeLayer {
     client_ip: ClientIpLayer,
     trace_id: TraceIdLayer,
+    observers: Observers,
     security_headers: SecurityHeadersLayer,
     cors: Option<CorsLayer>,
     deadlines: DeadlinesLayer,
@@ -36,7 +38,7 @@ pub(super) struct EdgeLayer {
 }
 
 /// The layers around the limits, from the outside in.
-pub type Edge<S> = ClientIp<TraceIdService<SecurityHeaders<Opened<Deadlines<IpAllow<BodyLimit<S>>>>>>>;
+pub type Edge<S> = ClientIp<TraceIdService<Observed<SecurityHeaders<Opened<Deadlines<IpAllow<BodyLimit<S>>>>>>>>;
 
 type Opened<S> = Either<Cors<S>, S>;
 
@@ -47,8 +49,10 @@ impl EdgeLayer {
         routes: &Arc<[ModelRoute]>,
         exempt: &RoutePatterns,
         reject: &DefaultReject,
+        observers: Observers,
     ) -> Self {
         Self {
+            observers,
             client_ip: ClientIpLayer::new(trust(http)).with_prefix(http.ipv6_prefix),
             trace_id: TraceIdLayer::new()
                 .with_trust(trust_ids(http))
@@ -67,6 +71,11 @@ impl EdgeLayer {
                 .with_model_routes(Arc::clone(routes)),
         }
     }
+
+    /// The same, with other layers that look at every request.
+    pub(super) fn map_observers(self, change: impl FnOnce(Observers) -> Observers) -> Self {
+        Self { observers: change(self.observers), ..self }
+    }
 }
 
 impl<S> Layer<S> for EdgeLayer {
@@ -76,7 +85,7 @@ impl<S> Layer<S> for EdgeLayer {
         let allowed = self.ip_allow.layer(self.body_limit.layer(inner));
         let opened = optional(self.cors.clone(), self.deadlines.layer(allowed));
         let headed = self.security_headers.layer(opened);
-        self.client_ip.layer(self.trace_id.layer(headed))
+        self.client_ip.layer(self.trace_id.layer(self.observers.layer(headed)))
     }
 }
 
