@@ -14,6 +14,7 @@ use flashops_axum::matched::matched_path;
 use flashops_core::budget::Budget;
 use flashops_core::caller::Caller;
 use flashops_core::clock::ManualClock;
+use flashops_core::health::{HealthObserver, Status, Transition};
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::price::{PriceBook, Prices};
@@ -24,6 +25,7 @@ use flashops_testkit::stub;
 use flashops_tower::TokenBudgetLayer;
 use flashops_tower::app_metrics::{CacheHits, QueueLength};
 use flashops_tower::call_metrics::{CallMetrics, GenAiNames};
+use flashops_tower::health::HealthGauges;
 use flashops_tower::http_metrics::HttpMetricsLayer;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -81,6 +83,10 @@ fn page() -> (http::response::Parts, String) {
         (0..3).for_each(|_| cache.hit());
         cache.miss();
         queue.set(4);
+        let health = HealthGauges::new();
+        for (check, to) in [("redis", Status::Fail), ("disk", Status::Warn), ("redis", Status::Pass)] {
+            health.changed(&Transition { check, from: None, to, output: Some("why") });
+        }
         metrics::describe_counter!("rag_query_total", "Queries of the application.");
         metrics::counter!("rag_query_total").increment(5);
         runtime.block_on(async {
@@ -111,6 +117,7 @@ fn the_page_has_every_metric_in_the_text_format_and_promtool_gets_it() {
         "flashops_estimate_used_ratio_bucket",
         "http_request_duration_seconds_bucket",
         "http_requests_in_flight",
+        "flashops_health_status",
         "gen_ai_client_token_usage_bucket",
         "gen_ai_client_inference_usage_input_tokens_total",
         "gen_ai_client_inference_duration_seconds_bucket",
@@ -132,6 +139,13 @@ fn what_the_application_counts_is_on_the_same_page() {
         |outcome: &str| series[&format!("flashops_cache_requests_total{{cache=\"answers\",outcome=\"{outcome}\"}}")];
     assert_eq!([cache("hit"), cache("miss")], [3.0, 1.0]);
     assert_eq!(series[r#"flashops_queue_length{queue="invoices"}"#], 4.0);
+}
+
+#[test]
+fn the_gauge_of_a_check_is_what_it_changed_to_last() {
+    let series = series(&page().1).unwrap();
+    let gauge = |check: &str| series[&format!("flashops_health_status{{check=\"{check}\"}}")];
+    assert_eq!([gauge("redis"), gauge("disk")], [1.0, 0.5]);
 }
 
 #[test]

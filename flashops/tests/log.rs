@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flashops::core::caller::Caller;
+use flashops::core::health::{HealthObserver, Status, Transition};
 use flashops::log::{ErrorHook, LogFormat};
+use flashops::tower::health::HealthLog;
 use http::Request;
 use observe::Observer;
 use serde_json::{Value, json};
@@ -74,6 +76,20 @@ fn a_request_without_a_key_has_no_names_and_its_address_is_not_written() {
     assert_eq!(told(&lines, &["user_id", "org_id"]), ["null null"; 4]);
     assert_eq!(told(&lines[3..], &["level", "status_code"]), ["INFO 401"]);
     assert!(lines.iter().all(|line| !line.contains("192.0.2")));
+}
+
+#[test]
+fn a_check_that_changes_is_a_line_as_bad_as_the_check() {
+    let seen = Observer::json();
+    let (from, output) = (Some(Status::Pass), Some("connection refused\n{\"level\":\"forged\"}"));
+    let fails = Transition { check: "redis", from, to: Status::Fail, output };
+    let warns = Transition { check: "disk", from: None, to: Status::Warn, output: None };
+    let passes = Transition { to: Status::Pass, ..warns };
+    seen.see(|| [fails, warns, passes].iter().for_each(|transition| HealthLog.changed(transition)));
+    let lines = seen.lines();
+    let expected = ["ERROR redis pass fail", "WARN disk unknown warn", "INFO disk unknown pass"];
+    assert_eq!(told(&lines, &["level", "check", "from", "to"]), expected);
+    assert_eq!(parsed(&lines)[0]["output"], output.unwrap());
 }
 
 #[test]
