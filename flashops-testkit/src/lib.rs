@@ -2,6 +2,7 @@
 //!
 //! - [`audit`]: an exact log of what was settled, held against the limits.
 //! - [`conformance`]: what every store must do, as numbered cases.
+//! - [`exposition`]: the text format of Prometheus, read strictly.
 //! - [`oracle`]: a model of a store, too simple to be wrong, and random scripts that are run against both.
 //! - [`redis_server`]: a Redis server that a test starts itself.
 //! - [`stub`]: a provider on loopback that speaks the wire formats of OpenAI and Anthropic, deterministic, with
@@ -19,6 +20,7 @@
 
 pub mod audit;
 pub mod conformance;
+pub mod exposition;
 pub mod oracle;
 #[cfg(unix)]
 pub mod redis_server;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that can fail.
 //!
-//! What the tests need beside cargo is fetched here, before they run.
+//! What the tests need beside cargo is fetched here: a Redis server before they run, and promtool, which looks at what
+//! one of them leaves.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,12 +9,13 @@ use std::process::Command;
 use crate::cargo::{cargo, with_rustflags};
 use crate::failure::Failure;
 use crate::steps::Steps;
-use crate::{redis, tidy, tree};
+use crate::{promtool, redis, tidy, tree};
 
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failure> {
     steps.step("tidy", tidy::run)?;
     steps.step("redis-server", redis::provide)?;
     steps.tests("tests", cargo()?.args(["test", "--workspace", "--all-features", "--locked"]))?;
+    promtool::run(steps)?;
     steps.tests("core without overflow checks", &mut release_tests()?)?;
     steps.tests("loom", &mut loom_tests()?)
 }

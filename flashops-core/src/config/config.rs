@@ -7,6 +7,7 @@ use super::callers;
 use super::error::ConfigError;
 use super::http::{self, HttpOptions};
 use super::limits::{self, Share};
+use super::observe::{self, Observe};
 use super::options::Options;
 use super::policy;
 use super::prices;
@@ -34,6 +35,7 @@ pub struct Config {
     prices: Arc<PriceBook>,
     options: Options,
     http: HttpOptions,
+    observe: Observe,
 }
 
 impl Config {
@@ -116,6 +118,11 @@ impl Config {
         &self.options
     }
 
+    /// What is told of requests and calls.
+    pub const fn observe(&self) -> &Observe {
+        &self.observe
+    }
+
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
         let prices = prices::read(&raw.prices, sources)?;
@@ -126,7 +133,9 @@ impl Config {
         let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
         let options = policy::options(&raw.policy)?;
         let http = http::read(&raw.http)?;
-        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options, http })
+        let observe = observe::read(&raw.observe)?;
+        let callers = callers::read(&raw.caller, sources)?;
+        Ok(Self { policy, shares, callers, routes, prices, options, http, observe })
     }
 }
 
@@ -140,6 +149,7 @@ impl fmt::Debug for Config {
             .field("routes", &self.routes)
             .field("options", &self.options)
             .field("http", &self.http)
+            .field("observe", &self.observe)
             .finish_non_exhaustive()
     }
 }
