@@ -60,11 +60,17 @@ mod options;
 mod plan;
 mod script;
 mod reply;
+mod breaker;
+mod local;
+mod shared;
 mod link;
+mod exchange;
+mod decide;
+mod deliver;
 mod driver;
 mod answer;
 mod store;
 
 pub use answer::Answer;
 pub use options::Options;
-pub use store::{OpenError, RedisStore};
+pub use store::{OpenError, RedisStore, StoreStats};

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use crate::driver::Shared;
+use crate::shared::Shared;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long a connection may be silent while commands wait on it.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Between two attempts to connect: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -18,8 +22,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A connection with its number: one more for each that is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    pub(crate) number: u64,
+    number: u64,
     pub(crate) pipe: MultiplexedConnection,
+    /// When something was last heard of the server.
+    heard: Arc<Mutex<Instant>>,
+}
+
+impl Connection {
+    /// Something was heard.
+    pub(crate) fn heard(&self) {
+        *self.heard.lock() = Instant::now();
+    }
+
+    /// Whether nothing was heard for so long that nobody is there any more, or nobody who knows of this connection.
+    fn is_silent(&self) -> bool {
+        self.heard.lock().elapsed() >= SILENCE
+    }
 }
 
 /// Where the connection is found, once it stands.
@@ -45,9 +63,18 @@ impl Link {
     }
 
     /// Says that a connection is of no more use, if it is still the current one.
-    pub(crate) fn is_broken(&self, number: u64) {
-        if self.current.borrow().as_ref().is_some_and(|current| current.number == number) {
+    pub(crate) fn is_broken(&self, connection: &Connection) {
+        if self.current.borrow().as_ref().is_some_and(|current| current.number == connection.number) {
             self.broken.notify_one();
+        }
+    }
+
+    /// Says that a command was not answered in time: where nothing else was heard for a while either, that is the end
+    /// of the connection.
+    pub(crate) fn is_late(&self) {
+        let silent = self.current.borrow().as_ref().filter(|current| current.is_silent()).cloned();
+        if let Some(silent) = silent {
+            self.is_broken(&silent);
         }
     }
 }
@@ -68,7 +95,8 @@ async fn keep_connected(
             if let Ok(Ok(pipe)) = connected {
                 number += 1;
                 pause = FIRST_PAUSE;
-                found.send_replace(Some(Connection { number, pipe }));
+                let heard = Arc::new(Mutex::new(Instant::now()));
+                found.send_replace(Some(Connection { number, pipe, heard }));
                 broken.notified().await;
                 found.send_replace(None);
             } else {

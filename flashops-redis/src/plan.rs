@@ -157,7 +157,9 @@ impl Plan {
             if plan.set.intersection(set).is_empty() {
                 continue;
             }
-            let name = self.key(root, key);
+            let hash = self.key_hash(key);
+            let name = format!("{}:{{{root}}}:{}:{hash:032x}", self.prefix, key.scope().name());
+            accounts.hashes[key.scope() as usize] = Some(hash);
             let limits = plan.limits.iter().filter(|(index, _)| set.contains(*index));
             let size = u16::try_from(name.len()).expect("a prefix is bounded");
             accounts.list.extend(size.to_le_bytes());
@@ -170,11 +172,9 @@ impl Plan {
         accounts
     }
 
-    /// The key of an account. Nobody reads in it who is counted.
-    fn key(&self, root: &str, key: &Key<'_>) -> String {
-        let scope = key.scope().name();
-        let hash = self.hash(&[scope.as_bytes(), key.text().as_bytes()]);
-        format!("{}:{{{root}}}:{scope}:{hash:032x}", self.prefix)
+    /// What stands for a caller in a key. Nobody reads in it who is counted.
+    fn key_hash(&self, key: &Key<'_>) -> u128 {
+        self.hash(&[key.scope().name().as_bytes(), key.text().as_bytes()])
     }
 
     /// The key of what all requests of a root share.
@@ -199,6 +199,8 @@ impl Plan {
 pub(crate) struct Accounts {
     pub(crate) list: Vec<u8>,
     pub(crate) keys: Vec<String>,
+    /// What stands for the key of each scope.
+    pub(crate) hashes: [Option<u128>; Scope::COUNT],
 }
 
 struct Counting {

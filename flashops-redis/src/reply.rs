@@ -63,6 +63,16 @@ impl Raw {
         Ok(Self { status, now, numbers, text })
     }
 
+    /// What an instance answers by itself: nothing is known of how limits stand.
+    pub(crate) fn local(status: Status) -> Self {
+        Self { status, now: 0, numbers: vec![0], text: Vec::new() }
+    }
+
+    /// How many instances live.
+    pub(crate) fn instances(&self) -> u64 {
+        self.numbers.first().map_or(1, |number| whole(*number))
+    }
+
     pub(crate) fn moment(&self) -> Moment {
         moment(self.now)
     }

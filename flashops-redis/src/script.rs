@@ -13,6 +13,8 @@ const RECORD: &str = include_str!("script/record.lua");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     Admit,
+    Beat,
+    Charge,
     Extend,
     GiveBack,
     Reserve,
@@ -21,7 +23,16 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 6] = [Self::Admit, Self::Extend, Self::GiveBack, Self::Reserve, Self::Settle, Self::Standings];
+    const ALL: [Self; 8] = [
+        Self::Admit,
+        Self::Beat,
+        Self::Charge,
+        Self::Extend,
+        Self::GiveBack,
+        Self::Reserve,
+        Self::Settle,
+        Self::Standings,
+    ];
 
     /// Whether doing it again changes nothing, so that a lost answer can be asked for again.
     pub(crate) const fn repeats(self) -> bool {
@@ -31,6 +42,8 @@ impl Name {
     const fn text(self) -> &'static str {
         match self {
             Self::Admit => include_str!("script/admit.lua"),
+            Self::Beat => include_str!("script/beat.lua"),
+            Self::Charge => include_str!("script/charge.lua"),
             Self::Extend => include_str!("script/extend.lua"),
             Self::GiveBack => include_str!("script/give_back.lua"),
             Self::Reserve => include_str!("script/reserve.lua"),

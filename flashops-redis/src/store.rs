@@ -1,24 +1,30 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use flashops_core::clock::{Clock, Moment, SystemClock};
-use flashops_core::key::Scopes;
-use flashops_core::limit::{Denied, LimitSet, Policy};
+use flashops_core::clock::{Clock, Moment, SystemClock, Tick};
+use flashops_core::config::OnStoreError;
+use flashops_core::health::{Check, Component, Finding};
+use flashops_core::key::{Scope, Scopes};
+use flashops_core::limit::{Denied, Limit, LimitSet, Mode, Policy};
 use flashops_core::store::{
     Admit, Admitted, Extend, Extended, GiveBack, MAX_STANDINGS, Refused, ReservationId, Reserve, Reserved, Settle,
     Settled, Standing, Store, StoreError,
 };
-use tokio::sync::{mpsc, oneshot};
+use flashops_core::units::Amounts;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::answer::{self, Answer};
-use crate::driver::{self, Job, Shared};
+use crate::driver;
 use crate::link::Link;
+use crate::local::Ask;
 use crate::options::Options;
 use crate::plan::{self, Plan, amounts, micros, number, push};
 use crate::reply::{Raw, amounts_text};
 use crate::script::{Name, Scripts};
+use crate::shared::{Counters, Job, Local, Shared};
 
 /// Accounts on a Redis or Valkey server, which all instances of a service share. Clones share the connection.
 ///
@@ -29,6 +35,30 @@ pub struct RedisStore {
     requests: LimitSet,
     shared: Arc<Shared>,
     jobs: mpsc::UnboundedSender<Job>,
+}
+
+/// How a [`RedisStore`] goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// Whether the server answered the last command; if not, this instance decides by itself.
+    pub answers: bool,
+    /// Whether the server is asked; it is not for a while when it does not answer.
+    pub asked: bool,
+    /// Settlements on their way.
+    pub undelivered: usize,
+    /// Reservations of this instance that are not settled.
+    pub unsettled: usize,
+    /// Commands that were not answered.
+    pub faults: u64,
+    /// Requests that were admitted without the server.
+    pub granted_locally: u64,
+    /// Requests that were refused because the server did not answer.
+    pub refused_locally: u64,
+    /// How often the server was found not to answer at all.
+    pub breaker_opened: u64,
+    /// Settlements that were given up when the store was closed.
+    pub lost: u64,
 }
 
 /// Why a store cannot be made.
@@ -99,21 +129,116 @@ impl RedisStore {
         }
         let client = redis::Client::open(address).map_err(|error| OpenError::Address(error.to_string()))?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
-        let plan = Plan::new(&policy, &options.prefix, options.secret);
-        let shared = Shared { plan, scripts: Scripts::new(), options, given, clock, ahead: AtomicI64::new(0) };
-        let shared = Arc::new(shared);
+        let shares = |limit: &Limit| options.on_store_error_for(limit.resource()) == OnStoreError::LocalShareThenDeny;
+        let shared = Arc::new(Shared {
+            plan: Plan::new(&policy, &options.prefix, options.secret),
+            shared_out: policy.select(|limit| limit.mode() == Mode::Enforce && shares(limit)),
+            policy: Arc::clone(&policy),
+            scripts: Scripts::new(),
+            options,
+            given,
+            clock,
+            ahead: AtomicI64::new(0),
+            breaker: Mutex::default(),
+            shares: Mutex::default(),
+            granted: Mutex::default(),
+            counters: Counters::default(),
+            delivered: Notify::new(),
+        });
         let (sender, jobs) = mpsc::unbounded_channel();
         let link = Link::open(client, Arc::clone(&shared));
-        runtime.spawn(driver::drive(Arc::clone(&shared), link, jobs));
+        let beat = beats(shared.plan.shared_key(ROOT, "instances"));
+        runtime.spawn(driver::drive(Arc::clone(&shared), link, jobs, beat));
         let requests = policy.request_limits();
         Ok(Self { policy, requests, shared, jobs: sender })
     }
 
+    /// How it goes.
+    pub fn stats(&self) -> StoreStats {
+        let Counters { outbox, unsettled, faults, granted, refused, opened, lost } = &self.shared.counters;
+        StoreStats {
+            answers: !self.shared.shares.lock().is_local(),
+            asked: !self.shared.breaker.lock().is_open(),
+            undelivered: outbox.load(Ordering::Relaxed),
+            unsettled: unsettled.load(Ordering::Relaxed),
+            faults: faults.load(Ordering::Relaxed),
+            granted_locally: granted.load(Ordering::Relaxed),
+            refused_locally: refused.load(Ordering::Relaxed),
+            breaker_opened: opened.load(Ordering::Relaxed),
+            lost: lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until every settlement is delivered, at most so long: for the end of a service, when no request runs any
+    /// more. Says how many are not.
+    pub async fn drain(&self, within: Duration) -> usize {
+        let undelivered = || self.shared.counters.outbox.load(Ordering::Relaxed);
+        let all = async {
+            loop {
+                let delivered = self.shared.delivered.notified();
+                if undelivered() == 0 {
+                    return;
+                }
+                delivered.await;
+            }
+        };
+        // What is left then is the answer.
+        let _in_time = tokio::time::timeout(within, all).await;
+        undelivered()
+    }
+
+    /// A health check that asks the server. It warns and does not fail: without the server the service decides by
+    /// itself, for a while.
+    pub fn check(&self, name: &str) -> Check {
+        let store = self.clone();
+        let ask = move || {
+            let answer = store.standings(&Scopes::new(), LimitSet::EMPTY);
+            async move {
+                match answer.await {
+                    Ok(_) => Finding::pass(),
+                    Err(error) => Finding::fail(error.to_string()),
+                }
+            }
+        };
+        Check::new(name, ask).with_component(Component::Datastore).not_critical()
+    }
+
     fn submit(&self, name: Name, id: Option<ReservationId>, keys: Vec<String>, args: Vec<Vec<u8>>) -> Told {
+        self.submit_with(name, id, keys, args, None)
+    }
+
+    fn submit_with(
+        &self,
+        name: Name,
+        id: Option<ReservationId>,
+        keys: Vec<String>,
+        args: Vec<Vec<u8>>,
+        local: Option<Local>,
+    ) -> Told {
         let (answer, told) = oneshot::channel();
         // Without a driver the answer is that the store was closed.
-        let _closed = self.jobs.send(Job { name, id, keys, args, answer: Some(answer) });
+        let _closed = self.jobs.send(Job { name, id, keys, args, local, answer: Some(answer) });
         told
+    }
+
+    /// What it takes to decide without the server.
+    fn local(&self, hashes: [Option<u128>; Scope::COUNT], limits: LimitSet, asked: &Amounts) -> Option<Local> {
+        let mut local = Local { hashes, asks: Vec::new(), refuses: false };
+        for (index, limit) in self.policy.indexed().filter(|(index, _)| limits.contains(*index)) {
+            let amount = limit.resource().of(asked);
+            if limit.mode() != Mode::Enforce || amount == 0 || hashes[limit.scope() as usize].is_none() {
+                continue;
+            }
+            match self.shared.options.on_store_error_for(limit.resource()) {
+                OnStoreError::Deny => local.refuses = true,
+                OnStoreError::LocalShareThenDeny => {
+                    let place = self.shared.place(&local, index)?;
+                    local.asks.push(Ask { place, amount });
+                }
+                OnStoreError::LocalThenAllow | OnStoreError::Allow => {}
+            }
+        }
+        Some(local)
     }
 
     fn answer<T>(&self, told: Told, understand: fn(&Raw, &Policy) -> Result<T, StoreError>) -> Answer<T> {
@@ -129,6 +254,20 @@ impl RedisStore {
     fn span(&self) -> f64 {
         let twice = 2 * self.policy.switches().max_lifetime;
         number(micros(self.shared.options.remember_settled.max(twice).max(Duration::from_secs(60))))
+    }
+}
+
+/// What says that this instance lives, under a name of its own.
+fn beats(key: String) -> impl FnMut() -> Job {
+    let name = format!("{:032x}", fastrand::u128(..)).into_bytes();
+    let span = driver::BEAT.as_micros().to_string().into_bytes();
+    move || Job {
+        name: Name::Beat,
+        id: None,
+        keys: vec![key.clone()],
+        args: vec![name.clone(), span.clone()],
+        local: None,
+        answer: None,
     }
 }
 
@@ -166,15 +305,19 @@ impl Store for RedisStore {
     fn admit(&self, command: &Admit<'_>) -> Self::Admit {
         let limits = command.limits.intersection(self.requests);
         let accounts = self.shared.plan.accounts(ROOT, command.scopes, limits);
+        let asked = Amounts { requests: command.requests, ..Amounts::ZERO };
+        let local = self.local(accounts.hashes, limits, &asked);
         let requests = command.requests.to_string().into_bytes();
         let report = told(command.report).to_string().into_bytes();
-        self.answer(
-            self.submit(Name::Admit, None, accounts.keys, vec![accounts.list, requests, report]),
-            answer::admitted,
-        )
+        let args = vec![accounts.list, requests, report];
+        self.answer(self.submit_with(Name::Admit, None, accounts.keys, args, local), answer::admitted)
     }
 
     fn give_back(&self, command: &GiveBack<'_>) {
+        if command.receipt.at().tick == Tick::ZERO {
+            // It was admitted without the server, which did not count it.
+            return;
+        }
         let limits = command.limits.intersection(self.requests);
         let accounts = self.shared.plan.accounts(ROOT, command.scopes, limits);
         let requests = command.requests.to_string().into_bytes();
@@ -185,6 +328,7 @@ impl Store for RedisStore {
     fn reserve(&self, command: &Reserve<'_>) -> Self::Reserve {
         let switches = self.policy.switches();
         let accounts = self.shared.plan.accounts(ROOT, command.scopes, command.limits);
+        let local = self.local(accounts.hashes, command.limits, &command.hold);
         let mut numbers = Vec::with_capacity(14 * 8);
         let [hold, mark] = [amounts(&command.hold), amounts(&command.checkpoint)];
         let rest = [
@@ -199,10 +343,8 @@ impl Store for RedisStore {
         let mut keys = self.shared_keys();
         keys.extend(accounts.keys);
         let id = command.id.bits().to_be_bytes().to_vec();
-        self.answer(
-            self.submit(Name::Reserve, Some(command.id), keys, vec![accounts.list, id, numbers]),
-            answer::reserved,
-        )
+        let args = vec![accounts.list, id, numbers];
+        self.answer(self.submit_with(Name::Reserve, Some(command.id), keys, args, local), answer::reserved)
     }
 
     fn extend(&self, command: &Extend) -> Self::Extend {
@@ -222,8 +364,10 @@ impl Store for RedisStore {
     }
 
     fn settle(&self, command: &Settle) -> Self::Settle {
-        let mut numbers = Vec::with_capacity(5 * 8);
-        amounts(&command.used).iter().chain([&self.span()]).for_each(|one| push(&mut numbers, *one));
+        self.shared.counters.outbox.fetch_add(1, Ordering::Relaxed);
+        let mut numbers = Vec::with_capacity(6 * 8);
+        let keep = number(micros(self.policy.switches().max_lifetime));
+        amounts(&command.used).iter().chain([&self.span(), &keep]).for_each(|one| push(&mut numbers, *one));
         let (id, text) = (command.id.bits().to_be_bytes().to_vec(), amounts_text(&command.used).into_bytes());
         self.answer(
             self.submit(Name::Settle, Some(command.id), self.shared_keys(), vec![id, numbers, text]),

@@ -1,0 +1,48 @@
+//! Settlements: nobody waits for them, and none may be lost. Each is sent until it is answered.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use flashops_core::store::StoreError;
+use tokio::time::sleep;
+
+use crate::decide::TARGET;
+use crate::exchange::attempt;
+use crate::link::Link;
+use crate::reply::Raw;
+use crate::script::Name;
+use crate::shared::{Job, Shared};
+
+/// How long one attempt may take: longer than a decision, for which a client waits.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// Between two attempts: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Sends a settlement until the server has answered.
+pub(crate) async fn deliver(shared: &Shared, link: &mut Link, job: &mut Job) -> Result<Raw, StoreError> {
+    let name = if is_charge(shared, job) { Name::Charge } else { Name::Settle };
+    let mut pause = FIRST_PAUSE;
+    let raw = loop {
+        match attempt(shared, link, job, name, ATTEMPT).await {
+            Ok(raw) => break raw,
+            Err(fault) => {
+                shared.counters.faults.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(target: TARGET, why = fault.why, "a settlement is not delivered yet");
+            }
+        }
+        sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    };
+    if let (Name::Charge, Some(id)) = (name, job.id) {
+        shared.granted.lock().remove(&id);
+    }
+    Ok(raw)
+}
+
+/// Whether it settles what was granted without the server, which has to be told for whom.
+fn is_charge(shared: &Shared, job: &mut Job) -> bool {
+    let Some(list) = job.id.and_then(|id| shared.granted.lock().get(&id).cloned()) else { return false };
+    job.args.push(list);
+    true
+}
