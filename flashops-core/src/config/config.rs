@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::callers;
+use super::digest::{Digest, Digesting};
 use super::error::ConfigError;
 use super::http::{self, HttpOptions};
 use super::limits::{self, Share};
@@ -13,7 +14,6 @@ use super::policy;
 use super::prices;
 use super::routes::{self, RouteConfig};
 use super::schema::{RawConfig, Text};
-use super::digest::{Digest, Digesting};
 use super::sources::{self, Sources, SystemSources};
 use super::wording;
 use crate::caller::CallerTable;
