@@ -12,7 +12,6 @@ use flashops::Controls;
 use flashops::axum::handler::{UsageReport, metrics, usage};
 use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
-use flashops::controls::ConfiguredCallers;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::health::HealthError;
 use flashops::core::store::MemoryStore;
@@ -50,14 +49,14 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let health = Health::new(&providers, &settings.dependencies)?;
     let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models())
-        .with_health(health.service.clone());
+        .with_health(health.service.clone())
+        .with_route_of(matched_path);
     let controls = Arc::new(controls);
-    let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
-    let admins = Admins { allow: controls.addresses().clone(), callers };
+    let admins = Admins { controls: Arc::clone(&controls) };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
-        .with_state(UsageReport::new(controls.budget().clone(), controls.tally().clone()));
+        .with_state(UsageReport::new(controls.current_budget().clone(), controls.tally().clone()));
     let metrics_route = Router::new()
         .route("/api/v1/metrics", get(metrics))
         .layer(from_fn(only_admins))
@@ -70,7 +69,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .merge(pages::routes())
         .fallback(pages::not_found)
-        .layer(controls.layer().with_route_of(matched_path))
+        .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
     Ok(App { router, health, audit })
