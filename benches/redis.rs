@@ -81,7 +81,8 @@ async fn reserve(store: &RedisStore, n: u128) {
         .with(Key::new(Scope::User, &user))
         .with(Key::new(Scope::Org, &org))
         .with(Key::new(Scope::Ip, &ip));
-    let hold = Amounts { requests: 1, input: Tokens::saturating(400), output: Tokens::saturating(1_000), cost: money() };
+    let hold =
+        Amounts { requests: 1, input: Tokens::saturating(400), output: Tokens::saturating(1_000), cost: money() };
     let command = Reserve {
         id: id(n),
         scopes: &scopes,

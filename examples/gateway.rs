@@ -16,6 +16,7 @@
 //! | `ADMIN_ALLOW` | networks that may come to the `admin_routes` of the configuration, and whose anonymous callers see everybody's usage, the metrics and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
 //! | `TRUSTED_PROXIES` | networks of proxies whose `X-Forwarded-For` is believed | none |
 //! | `CORS_ORIGINS` | pages that may call from a browser, such as `https://app.example.com`, or `*` | none |
+//! | `REDIS_URL` or `REDIS_URL_FILE` | the Redis or Valkey server on which instances share their accounts, such as `redis://127.0.0.1:6379` | the table `[store]` of the configuration, else memory |
 //! | `LOG_FORMAT` | of lines on the standard error: `json` or `human` | `human` on a terminal, else `json` |
 //! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
 //! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
@@ -37,6 +38,7 @@ mod gateway {
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use flashops_testkit::audit::{Finding, WindowAudit};
 use flashops_testkit::stub::StubProvider;
@@ -45,6 +47,9 @@ use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
+
+/// How long settlements may take after the last response has ended.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,6 +77,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
     drop(checks);
+    let left = app.store.drain(LAST_SETTLEMENTS).await;
+    if left > 0 {
+        eprintln!("gateway: {left} settlements did not reach the store");
+    }
     stub.shutdown().await;
     for finding in audit.iter().flat_map(WindowAudit::findings) {
         let Finding { limit, amount, keys, settlements, fullest, over } = finding;

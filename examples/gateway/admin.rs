@@ -6,10 +6,11 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use flashops::Controls;
 use flashops::axum::handler::SeesAll;
 use flashops::core::caller::Caller;
 use flashops::tower::identify::{Identify, IdentifyError};
+
+use super::app::Controls;
 
 /// How admins are known.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! The routes.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,13 +9,11 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use flashops::Controls;
 use flashops::axum::handler::{UsageReport, metrics, usage};
 use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
-use flashops::core::clock::{CoarseClock, UnixSeconds};
-use flashops::core::health::HealthError;
-use flashops::core::store::MemoryStore;
+use flashops::controls::ConfiguredStore;
+use flashops::core::clock::UnixSeconds;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
 use flashops::tower::reject::headers::X_REQUEST_ID;
@@ -41,20 +40,32 @@ pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
+    pub(crate) store: Arc<ConfiguredStore>,
 }
 
-pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> Result<App, HealthError> {
+/// The controls of this service: with accounts in memory or on a server, as its settings say.
+pub(crate) type Controls = flashops::Controls<ConfiguredStore>;
+
+pub(crate) fn app(
+    settings: &Settings,
+    providers: Providers,
+    exporter: PrometheusHandle,
+) -> Result<App, Box<dyn Error>> {
     let config = &settings.config;
     let audit = settings.audit.then(|| WindowAudit::new(config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let health = Health::new(&providers, &settings.dependencies)?;
-    let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models())
+    let store = Arc::new(ConfiguredStore::open(config)?);
+    if let Some(check) = store.check("store") {
+        health.service.register(check)?;
+    }
+    let controls = Controls::with_store(config, Arc::clone(&store), (Announce, recorders), routes_of_models())
         .with_health(health.service.clone())
         .with_route_of(matched_path);
     let controls = Arc::new(controls);
     let admins = Admins { controls: Arc::clone(&controls) };
     let usage_route = Router::new()
-        .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
+        .route("/api/v1/ai/usage", get(usage::<ConfiguredStore>))
         .layer(from_fn_with_state(admins.clone(), mark))
         .with_state(UsageReport::new(controls.current_budget().clone(), controls.tally().clone()));
     let metrics_route = Router::new()
@@ -72,7 +83,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit })
+    Ok(App { router, health, audit, store })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.

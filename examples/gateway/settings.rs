@@ -5,7 +5,9 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use flashops::core::config::{ClientTrust, Config, NoSources, Origins, ProxyHeader, Sources, SystemSources};
+use flashops::core::config::{
+    ClientTrust, Config, NoSources, Origins, ProxyHeader, Sources, StoreConfig, SystemSources,
+};
 use flashops::core::network::Networks;
 
 use super::health::Dependency;
@@ -97,7 +99,7 @@ fn config() -> Result<Config, Box<dyn Error>> {
     Ok(Config::from_toml(&defaults, &NoSources)?)
 }
 
-/// What the environment says of the way in and out, in place of what the configuration says.
+/// What the environment says of the way in and out, and of where accounts are, in place of what the configuration says.
 fn with_environment(config: Config) -> Result<Config, Box<dyn Error>> {
     let mut http = config.http().clone();
     if let Some(list) = networks("ADMIN_ALLOW")? {
@@ -113,7 +115,15 @@ fn with_environment(config: Config) -> Result<Config, Box<dyn Error>> {
     if let Some(list) = variable("CORS_ORIGINS")? {
         http.cors_origins = Origins::new(list.split(',')).map_err(|message| format!("CORS_ORIGINS: {message}"))?;
     }
-    Ok(config.with_http(http))
+    let config = config.with_http(http);
+    Ok(match secret("REDIS_URL")? {
+        None => config,
+        Some(url) => {
+            let mut store = StoreConfig::new(url);
+            store.prefix = config.store().and_then(|store| store.prefix.clone());
+            config.with_store(store)
+        }
+    })
 }
 
 fn networks(name: &str) -> Result<Option<Networks>, Box<dyn Error>> {

@@ -13,6 +13,7 @@ use flashops::core::caller::Caller;
 use flashops::core::clock::{Moment, Tick};
 use flashops::core::config::{Config, NoSources};
 use flashops::core::health::{Group, HealthRegistry, Status};
+use flashops_testkit::redis_server::RedisServer;
 use flashops_testkit::stub::StubProvider;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -33,10 +34,14 @@ fn gateway(more: &str, base_url: &str) -> Router {
 
 /// The same with what it depends on.
 fn started(more: &str, base_url: &str, depends_on: &str) -> App {
+    configured(&format!("{DEFAULTS}{more}"), base_url, depends_on)
+}
+
+fn configured(config: &str, base_url: &str, depends_on: &str) -> App {
     let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
-        config: Config::from_toml(&format!("{DEFAULTS}{more}"), &NoSources).unwrap(),
+        config: Config::from_toml(config, &NoSources).unwrap(),
         openai: upstream(),
         anthropic: upstream(),
         audit: false,
@@ -133,6 +138,66 @@ async fn whatever_calls_no_model_is_counted_by_the_default_limit_and_by_no_other
     assert_eq!(send(&gateway, Method::GET, "/v1/messages").await.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(send(&gateway, Method::GET, "/livez").await.status, StatusCode::OK);
     assert_eq!(send(&gateway, Method::POST, "/v1/messages").await.status, StatusCode::OK, "that is another limit");
+    stub.shutdown().await;
+}
+
+/// A budget of one organisation, on a server: 1,000 output tokens in an hour.
+fn one_budget(address: &str) -> String {
+    format!(
+        r#"
+        [[caller]]
+        key = "sk-ann"
+        user = "ann"
+        org = "acme"
+
+        [[limit]]
+        name = "org-tokens"
+        scope = "org"
+        resource = "output-tokens"
+        amount = 1000
+        window = "1h"
+
+        [policy]
+        store_deadline = "10s"
+
+        [store]
+        url = "{address}"
+        "#
+    )
+}
+
+async fn call(gateway: &Router) -> Answer {
+    let messages = json!([{"role": "user", "content": "one two [reply 3]"}]);
+    let body = json!({"model": "gpt-4o-mini", "max_tokens": 3, "messages": messages}).to_string();
+    let request = Request::post("/v1/chat/completions").header("x-api-key", "sk-ann").body(Body::from(body)).unwrap();
+    answered(gateway, request).await
+}
+
+#[tokio::test]
+async fn two_instances_on_one_budget_spend_it_to_the_last_token_and_none_above_it() {
+    let (stub, server) = (StubProvider::start().await.unwrap(), RedisServer::start());
+    let config = one_budget(&server.address());
+    let instances = [(); 2].map(|()| configured(&config, &stub.base_url(), ""));
+    let flood = (0..500).map(|n| {
+        let gateway = instances[n % 2].router.clone();
+        tokio::spawn(async move { call(&gateway).await })
+    });
+    let (mut served, mut refused) = (0, 0);
+    for answer in flood.collect::<Vec<_>>() {
+        let answer = answer.await.unwrap();
+        match answer.status {
+            StatusCode::OK => served += answer.body["usage"]["completion_tokens"].as_u64().unwrap(),
+            StatusCode::TOO_MANY_REQUESTS => refused += 1,
+            other => panic!("{other} {}", answer.body),
+        }
+    }
+    assert!(served + 3 > 1_000 && served <= 1_000 && refused > 0, "{served} tokens, {refused} refused");
+    for instance in &instances {
+        assert_eq!(instance.store.drain(Duration::from_secs(10)).await, 0);
+        let usage = Request::get("/api/v1/ai/usage").header("x-api-key", "sk-ann").body(Body::empty()).unwrap();
+        let limit = answered(&instance.router, usage).await.body["limits"][0].clone();
+        assert_eq!((&limit["used"], &limit["held"]), (&json!(served), &json!(0)), "{limit}");
+    }
     stub.shutdown().await;
 }
 

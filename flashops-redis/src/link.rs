@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -49,10 +50,10 @@ pub(crate) struct Link {
 
 impl Link {
     /// A link that a task keeps connected, until nobody has it any more.
-    pub(crate) fn open(client: Client, shared: Arc<Shared>) -> Self {
+    pub(crate) fn open(runtime: &Handle, client: Client, shared: Arc<Shared>) -> Self {
         let (found, current) = watch::channel(None);
         let broken = Arc::new(Notify::new());
-        tokio::spawn(keep_connected(client, shared, found, Arc::clone(&broken)));
+        runtime.spawn(keep_connected(client, shared, found, Arc::clone(&broken)));
         Self { current, broken }
     }
 

@@ -42,7 +42,8 @@ impl Options {
 }
 
 impl Default for Options {
-    /// `flashops`, 25 ms, 65,536 reservations on the server and as many of this instance, 15 minutes; without the server, half of what was left for a minute.
+    /// `flashops`, 25 ms, 65,536 reservations on the server and as many of this instance, 15 minutes; without the
+    /// server, half of what was left, for a minute.
     fn default() -> Self {
         Self {
             prefix: "flashops".to_owned(),

@@ -10,10 +10,11 @@ use flashops_core::key::{Scope, Scopes};
 use flashops_core::limit::{Denied, Limit, LimitSet, Mode, Policy};
 use flashops_core::store::{
     Admit, Admitted, Extend, Extended, GiveBack, MAX_STANDINGS, Refused, ReservationId, Reserve, Reserved, Settle,
-    Settled, Standing, Store, StoreError,
+    Settled, Standing, Store, StoreError, Succeed,
 };
 use flashops_core::units::Amounts;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::answer::{self, Answer};
@@ -35,6 +36,8 @@ pub struct RedisStore {
     requests: LimitSet,
     shared: Arc<Shared>,
     jobs: mpsc::UnboundedSender<Job>,
+    client: redis::Client,
+    runtime: Handle,
 }
 
 /// How a [`RedisStore`] goes.
@@ -128,7 +131,17 @@ impl RedisStore {
             return Err(OpenError::Prefix(options.prefix));
         }
         let client = redis::Client::open(address).map_err(|error| OpenError::Address(error.to_string()))?;
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        Ok(Self::start(policy, client, options, (clock, given), runtime))
+    }
+
+    fn start(
+        policy: Arc<Policy>,
+        client: redis::Client,
+        options: Options,
+        (clock, given): (Arc<dyn Clock>, Option<Arc<dyn Clock>>),
+        runtime: Handle,
+    ) -> Self {
         let shares = |limit: &Limit| options.on_store_error_for(limit.resource()) == OnStoreError::LocalShareThenDeny;
         let shared = Arc::new(Shared {
             plan: Plan::new(&policy, &options.prefix, options.secret),
@@ -146,11 +159,11 @@ impl RedisStore {
             delivered: Notify::new(),
         });
         let (sender, jobs) = mpsc::unbounded_channel();
-        let link = Link::open(client, Arc::clone(&shared));
+        let link = Link::open(&runtime, client.clone(), Arc::clone(&shared));
         let beat = beats(shared.plan.shared_key(ROOT, "instances"));
         runtime.spawn(driver::drive(Arc::clone(&shared), link, jobs, beat));
         let requests = policy.request_limits();
-        Ok(Self { policy, requests, shared, jobs: sender })
+        Self { policy, requests, shared, jobs: sender, client, runtime }
     }
 
     /// How it goes.
@@ -380,5 +393,23 @@ impl Store for RedisStore {
         let mut keys = self.shared_keys();
         keys.extend(accounts.keys);
         self.answer(self.submit(Name::Standings, None, keys, vec![accounts.list]), answer::standings)
+    }
+
+    fn tell_settled(&self, settle: Self::Settle, told: impl FnOnce(Settled) + Send + 'static) {
+        self.runtime.spawn(async move {
+            if let Ok(settled) = settle.await {
+                told(settled);
+            }
+        });
+    }
+}
+
+impl Succeed for RedisStore {
+    /// The same accounts under another policy, over a connection of its own: a limit goes on in the one of the same
+    /// name, resource and way to count, whatever its amount, and any other begins anew. This one settles what it began.
+    fn succeed(&self, policy: Arc<Policy>) -> Arc<Self> {
+        let Shared { options, clock, given, .. } = &*self.shared;
+        let clocks = (Arc::clone(clock), given.clone());
+        Arc::new(Self::start(policy, self.client.clone(), options.clone(), clocks, self.runtime.clone()))
     }
 }

@@ -9,6 +9,7 @@
 //! | [`tower`] | the layers |
 //! | `axum` (feature) | extractors and handlers |
 //! | `log` (feature) | lines of a log, for `tracing-subscriber` |
+//! | `redis` (feature) | accounts that several instances share |
 //! | [`Controls`] | all layers of a configuration, in the right order |
 //! | [`reload`] | another configuration without a restart |
 //!
@@ -23,6 +24,9 @@ pub mod reload;
 
 pub use flashops_core as core;
 pub use flashops_tower as tower;
+
+#[cfg(feature = "redis")]
+pub use flashops_redis as redis;
 
 #[cfg(feature = "axum")]
 pub use flashops_axum as axum;

@@ -11,6 +11,7 @@ use flashops::core::caller::Caller;
 use flashops::core::clock::ManualClock;
 use flashops::core::config::{Config, NoSources};
 use flashops::core::network::Networks;
+use flashops::core::store::MemoryStore;
 use flashops::tower::client_ip::PeerAddr;
 use flashops::tower::ip_allow::AddressRules;
 use flashops::tower::trace_id::TraceId;
@@ -55,11 +56,11 @@ impl Answer {
     }
 }
 
-fn controls(config: &str) -> Controls<ManualClock> {
+fn controls(config: &str) -> Controls<MemoryStore<ManualClock>> {
     Controls::with(&Config::from_toml(config, &NoSources).unwrap(), ManualClock::new(), ())
 }
 
-async fn send(controls: &Controls<ManualClock>, request: Request<AnyBody>) -> Answer {
+async fn send(controls: &Controls<MemoryStore<ManualClock>>, request: Request<AnyBody>) -> Answer {
     let service = ServiceBuilder::new()
         .layer(controls.layer())
         .service(service_fn(|request| async move { Ok::<_, Infallible>(inner(request).await) }));

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -9,7 +9,7 @@ use crate::estimate::{Estimate, Expected, Lesson};
 use crate::limit::{MissingUsage, OnExhausted};
 use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
-use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Settled, Standings, Store};
+use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Standings, Store};
 use crate::units::{Amounts, Cost, Tokens};
 use crate::usage::{Quality, ServiceTier, Usage};
 
@@ -118,6 +118,20 @@ impl<S: Store> Open<S> {
 
     pub(super) fn settle(&self, used: Amounts) -> S::Settle {
         self.budget.store().settle(&Settle { id: self.info.id, used })
+    }
+
+    /// Settles. What a store answers at once is the result; what one elsewhere answers later is told when it comes.
+    fn settle_and_tell(&self, used: Amounts) -> (Option<Outcome>, Crossings) {
+        let mut settle = self.settle(used);
+        match Pin::new(&mut settle).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(settled)) => (Some(settled.outcome), settled.crossings),
+            Poll::Ready(Err(_)) => (None, Crossings::new()),
+            Poll::Pending => {
+                let (budget, info) = (self.budget.clone(), self.info.clone());
+                self.budget.store().tell_settled(settle, move |settled| tell(&budget, &info, settled.crossings));
+                (None, Crossings::new())
+            }
+        }
     }
 }
 
@@ -301,17 +315,14 @@ impl<S: Store> Call<S> {
             output: usage.total_output(),
             cost: cost.unwrap_or(Cost::ZERO),
         };
-        let (outcome, crossings) = at_once(open.settle(used));
+        let (outcome, crossings) = open.settle_and_tell(used);
         let ended = open.budget.store().now();
         let (estimate, held_output, first_output) = (open.estimate, open.held, open.first_output);
         let call = &open.info;
         let settled =
             SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, first_output, ended };
         open.budget.recorder().record(&Event::Settled(&settled));
-        for crossing in crossings {
-            let policy = open.budget.policy();
-            open.budget.recorder().record(&Event::Threshold { call: &open.info, crossing, policy });
-        }
+        tell(&open.budget, &open.info, crossings);
     }
 
     fn give_back(&mut self) {
@@ -344,13 +355,10 @@ impl<S: Store> Drop for Call<S> {
     }
 }
 
-/// The answer of a store that settles at once; a store elsewhere answers later, and reports by itself.
-fn at_once<F>(settle: F) -> (Option<Outcome>, Crossings)
-where
-    F: Future<Output = Result<Settled, crate::store::StoreError>>,
-{
-    match pin!(settle).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(settled)) => (Some(settled.outcome), settled.crossings),
-        Poll::Ready(Err(_)) | Poll::Pending => (None, Crossings::new()),
+/// Tells the recorder of thresholds that a call reached.
+fn tell<S: Store>(budget: &Budget<S>, call: &CallInfo, crossings: Crossings) {
+    for crossing in crossings {
+        let policy = budget.policy();
+        budget.recorder().record(&Event::Threshold { call, crossing, policy });
     }
 }

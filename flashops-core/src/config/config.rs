@@ -15,6 +15,7 @@ use super::prices;
 use super::routes::{self, RouteConfig};
 use super::schema::{RawConfig, Text};
 use super::sources::{self, Sources, SystemSources};
+use super::store::{self, StoreConfig};
 use super::wording;
 use crate::caller::CallerTable;
 use crate::limit::{Limit, LimitIndex, Policy, Resource};
@@ -37,6 +38,7 @@ pub struct Config {
     options: Options,
     http: HttpOptions,
     observe: Observe,
+    store: Option<StoreConfig>,
     text: Digest,
 }
 
@@ -76,7 +78,7 @@ impl Config {
     /// Texts are compared by 128 bits of SipHash under a fixed key: whoever writes configurations could make two that
     /// pass for the same.
     pub fn is_unchanged_from(&self, other: &Self) -> bool {
-        self.text == other.text && self.http == other.http
+        self.text == other.text && self.http == other.http && self.store == other.store
     }
 
     /// The limits, with the switches that decide how they count.
@@ -135,6 +137,18 @@ impl Config {
         &self.observe
     }
 
+    /// Where accounts are that several instances share; `None` where they are in memory.
+    pub const fn store(&self) -> Option<&StoreConfig> {
+        self.store.as_ref()
+    }
+
+    /// Takes this store instead of what the file says, as a service does whose environment has a say.
+    #[must_use]
+    pub fn with_store(mut self, store: StoreConfig) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
         let prices = prices::read(&raw.prices, sources)?;
@@ -147,8 +161,9 @@ impl Config {
         let http = http::read(&raw.http)?;
         let observe = observe::read(&raw.observe)?;
         let callers = callers::read(&raw.caller, sources)?;
+        let store = store::read(raw.store.as_ref(), sources)?;
         let text = Digest::default();
-        Ok(Self { policy, shares, callers, routes, prices, options, http, observe, text })
+        Ok(Self { policy, shares, callers, routes, prices, options, http, observe, store, text })
     }
 }
 
@@ -163,6 +178,7 @@ impl fmt::Debug for Config {
             .field("options", &self.options)
             .field("http", &self.http)
             .field("observe", &self.observe)
+            .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }

@@ -142,6 +142,13 @@
 //! | `max_tenants` | how many organisations have labels of their own, 0 to 10000 | 100 |
 //! | `gen_ai` | names of OpenTelemetry's conventions: `"latest"`, `"v1.41"`; none is `[]` | `["latest"]` |
 //!
+//! `[store]`, where several instances share their accounts; in memory without it:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `url`, `url_file` or `url_env` | the address of a Redis or Valkey server, a file or an environment variable that holds it | one is required |
+//! | `prefix` | of all keys there, 1 to 64 letters, digits, `-`, `_`, `.` or `:` | `"flashops"` |
+//!
 //! # Example
 //!
 //! ```toml
@@ -149,7 +156,7 @@
 //! ```
 //!
 //! Edge cases: a text above [`MAX_TEXT_BYTES`] is refused unread. An error is one line, and speaks of one mistake. It
-//! never contains an API key: of a line with a key that is not in these tables, or that could hold a secret, it shows
+//! never contains an API key or the address of a store: of a line with a key that is not in these tables, or that could hold a secret, it shows
 //! only what stands before the `=`. A user or an organisation cannot be named like an address, since anonymous callers
 //! count under theirs. Where a limit is on cost, a route's models must have a price in the book.
 //!
@@ -170,6 +177,7 @@ mod prices;
 mod routes;
 mod schema;
 mod sources;
+mod store;
 mod value;
 mod wording;
 
@@ -181,3 +189,4 @@ pub use observe::{GenAiSets, Observe};
 pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
 pub use routes::{Dialect, Format, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
 pub use sources::{MAX_SOURCE_BYTES, NoSources, Sources, SystemSources};
+pub use store::StoreConfig;

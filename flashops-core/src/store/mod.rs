@@ -41,6 +41,7 @@ mod memory;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -308,7 +309,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The answer to [`Store::extend`].
     type Extend: Future<Output = Result<Extended, StoreError>> + Send + Unpin;
     /// The answer to [`Store::settle`].
-    type Settle: Future<Output = Result<Settled, StoreError>> + Send;
+    type Settle: Future<Output = Result<Settled, StoreError>> + Send + Unpin + 'static;
     /// The answer to [`Store::standings`].
     type Standings: Future<Output = Result<Vec<Standing>, StoreError>> + Send;
 
@@ -335,4 +336,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Says how limits stand, without changing anything.
     fn standings(&self, scopes: &Scopes<'_>, limits: LimitSet) -> Self::Standings;
+
+    /// Has somebody told how a settlement ends that is not answered at once. A store that always answers at once, or
+    /// has nobody who could wait, forgets it: the settlement itself was submitted.
+    fn tell_settled(&self, settle: Self::Settle, told: impl FnOnce(Settled) + Send + 'static)
+    where
+        Self: Sized,
+    {
+        drop((settle, told));
+    }
+}
+
+/// A store whose accounts go on under another policy, while calls run.
+pub trait Succeed: Store + Sized {
+    /// The store that goes on where this one is. What was begun here can be settled here.
+    #[must_use]
+    fn succeed(&self, policy: Arc<Policy>) -> Arc<Self>;
 }

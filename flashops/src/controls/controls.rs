@@ -7,7 +7,7 @@ use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::Config;
 use flashops_core::health::HealthRegistry;
 use flashops_core::record::{EstimateErrors, Recorder, Tally};
-use flashops_core::store::MemoryStore;
+use flashops_core::store::{MemoryStore, Store};
 use flashops_tower::budget::ModelRoute;
 use flashops_tower::http_metrics::FindRoute;
 use flashops_tower::ip_allow::AddressList;
@@ -24,23 +24,23 @@ use super::stack::Stack;
 pub const EXEMPT_PATHS: [&str; 6] =
     ["/livez", "/livez/*", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
-/// The controls of a configuration, with accounts in memory. See the [module docs](super).
+/// The controls of a configuration, with accounts in memory or in another store. See the [module docs](super).
 ///
 /// [`Controls::reload`] puts another configuration into force.
-pub struct Controls<C: Clock = CoarseClock> {
-    pub(super) parts: Parts<C>,
+pub struct Controls<T: Store = MemoryStore<CoarseClock>> {
+    pub(super) parts: Parts<T>,
     pub(super) in_force: Mutex<Config>,
-    pub(super) current: Arc<ArcSwap<Stack<C>>>,
+    pub(super) current: Arc<ArcSwap<Stack<T>>>,
 }
 
 impl Controls {
-    /// The controls of a configuration.
+    /// The controls of a configuration, with accounts in memory, whatever its table `[store]` says.
     pub fn new(config: &Config) -> Self {
         Self::with(config, CoarseClock::new(), ())
     }
 }
 
-impl<C: Clock> Controls<C> {
+impl<C: Clock> Controls<MemoryStore<C>> {
     /// The controls of a configuration, with a clock, and with a recorder beside the [`Tally`].
     pub fn with(config: &Config, clock: C, recorder: impl Recorder) -> Self {
         Self::with_routes(config, clock, recorder, ModelRoute::standard())
@@ -49,15 +49,24 @@ impl<C: Clock> Controls<C> {
     /// The same, for a service that calls a model on routes of its own: those of the configuration come first, then
     /// these, which take the place of the [standard ones](ModelRoute::standard).
     pub fn with_routes(config: &Config, clock: C, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
-        Self::of(Parts::new(config, clock, recorder, own), config.clone())
+        let policy = Arc::new(config.policy().clone());
+        let store = MemoryStore::with_bounds(policy, clock, config.options().bounds);
+        Self::with_store(config, Arc::new(store), recorder, own)
+    }
+}
+
+impl<T: Store> Controls<T> {
+    /// The same with accounts in a store that was made for the policy of the configuration.
+    pub fn with_store(config: &Config, store: Arc<T>, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
+        Self::of(Parts::new(config, store, recorder, own), config.clone())
     }
 
-    fn of(parts: Parts<C>, config: Config) -> Self {
+    fn of(parts: Parts<T>, config: Config) -> Self {
         let stack = Stack::new(&config, &parts);
         Self { parts, in_force: Mutex::new(config), current: Arc::new(ArcSwap::from_pointee(stack)) }
     }
 
-    fn with_parts(mut self, change: impl FnOnce(&mut Parts<C>)) -> Self {
+    fn with_parts(mut self, change: impl FnOnce(&mut Parts<T>)) -> Self {
         change(&mut self.parts);
         Self::of(self.parts, self.in_force.into_inner())
     }
@@ -86,12 +95,12 @@ impl<C: Clock> Controls<C> {
     }
 
     /// The budget in force, for work that no layer sees. Keep [`Controls::current_budget`] instead of it.
-    pub fn budget(&self) -> Budget<MemoryStore<C>> {
+    pub fn budget(&self) -> Budget<T> {
         self.parts.budget.load()
     }
 
     /// A handle on the budget in force: for extractors and reports.
-    pub const fn current_budget(&self) -> &CurrentBudget<MemoryStore<C>> {
+    pub const fn current_budget(&self) -> &CurrentBudget<T> {
         &self.parts.budget
     }
 
@@ -121,12 +130,12 @@ impl<C: Clock> Controls<C> {
     }
 
     /// The layers.
-    pub fn layer(&self) -> ControlsLayer<C> {
+    pub fn layer(&self) -> ControlsLayer<T> {
         ControlsLayer::new(Arc::clone(&self.current))
     }
 }
 
-impl<C: Clock> fmt::Debug for Controls<C> {
+impl<T: Store> fmt::Debug for Controls<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controls").field("tally", &self.parts.tally).finish_non_exhaustive()
     }

@@ -2,39 +2,39 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use flashops_core::clock::Clock;
+use flashops_core::store::Store;
 use tower_layer::Layer;
 
 use super::service::Controlled;
 use super::stack::Stack;
 
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
-pub struct ControlsLayer<C: Clock> {
-    current: Arc<ArcSwap<Stack<C>>>,
+pub struct ControlsLayer<T: Store> {
+    current: Arc<ArcSwap<Stack<T>>>,
 }
 
-impl<C: Clock> ControlsLayer<C> {
-    pub(super) const fn new(current: Arc<ArcSwap<Stack<C>>>) -> Self {
+impl<T: Store> ControlsLayer<T> {
+    pub(super) const fn new(current: Arc<ArcSwap<Stack<T>>>) -> Self {
         Self { current }
     }
 }
 
-impl<C: Clock> Clone for ControlsLayer<C> {
+impl<T: Store> Clone for ControlsLayer<T> {
     fn clone(&self) -> Self {
         Self { current: Arc::clone(&self.current) }
     }
 }
 
-impl<C: Clock> fmt::Debug for ControlsLayer<C> {
+impl<T: Store> fmt::Debug for ControlsLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControlsLayer").finish_non_exhaustive()
     }
 }
 
-impl<S: Clone, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Controlled<S, C>;
+impl<S: Clone, T: Store> Layer<S> for ControlsLayer<T> {
+    type Service = Controlled<S, T>;
 
-    fn layer(&self, inner: S) -> Controlled<S, C> {
+    fn layer(&self, inner: S) -> Controlled<S, T> {
         Controlled::new(inner, Arc::clone(&self.current))
     }
 }

@@ -78,6 +78,8 @@
 
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod controls;
+#[cfg(feature = "redis")]
+mod configured_store;
 mod deadlines;
 mod edge;
 mod identify;
@@ -89,6 +91,8 @@ mod routes;
 mod service;
 mod stack;
 
+#[cfg(feature = "redis")]
+pub use configured_store::{ConfiguredStore, StoreOpenError};
 pub use controls::{Controls, EXEMPT_PATHS};
 pub use deadlines::{Deadlines, DeadlinesFuture, TimedBody};
 pub use edge::Edge;

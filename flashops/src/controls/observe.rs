@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use flashops_core::clock::Clock;
 use flashops_core::config::{Config, GenAiSets, Observe};
 use flashops_core::limit::RoutePatterns;
 use flashops_core::price::Prices;
 use flashops_core::record::Recorder;
+use flashops_core::store::Store;
 use flashops_tower::access_log::{AccessLog, AccessLogLayer, CallLog};
 use flashops_tower::budget::ModelRoute;
 use flashops_tower::call_metrics::{CallMetrics, GenAiNames};
@@ -33,7 +33,7 @@ impl Observers {
     }
 
     /// The same with what the service says beside the configuration.
-    pub(super) fn adjusted<C: Clock>(mut self, parts: &Parts<C>) -> Self {
+    pub(super) fn adjusted<T: Store>(mut self, parts: &Parts<T>) -> Self {
         if let Some(template) = parts.route_of {
             self.metrics = self.metrics.with_route_of(template);
         }

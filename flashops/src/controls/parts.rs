@@ -6,7 +6,7 @@ use flashops_core::config::Config;
 use flashops_core::health::HealthRegistry;
 use flashops_core::price::Prices;
 use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
-use flashops_core::store::MemoryStore;
+use flashops_core::store::Store;
 use flashops_tower::budget::ModelRoute;
 use flashops_tower::http_metrics::FindRoute;
 use flashops_tower::ip_allow::AddressList;
@@ -15,8 +15,8 @@ use super::edge::address_rules;
 use super::observe;
 
 /// What stays when another configuration comes into force.
-pub(super) struct Parts<C: Clock> {
-    pub(super) budget: CurrentBudget<MemoryStore<C>>,
+pub(super) struct Parts<T: Store> {
+    pub(super) budget: CurrentBudget<T>,
     pub(super) tally: Arc<Tally>,
     pub(super) errors: Arc<EstimateErrors>,
     pub(super) addresses: AddressList,
@@ -28,10 +28,9 @@ pub(super) struct Parts<C: Clock> {
     recorder: Arc<dyn Recorder>,
 }
 
-impl<C: Clock> Parts<C> {
-    pub(super) fn new(config: &Config, clock: C, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
+impl<T: Store> Parts<T> {
+    pub(super) fn new(config: &Config, store: Arc<T>, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
         let options = config.options();
-        let store = MemoryStore::with_bounds(Arc::new(config.policy().clone()), clock, options.bounds);
         let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
             .expect("a configuration has checked its threshold");
         let prices = Prices::from(Arc::clone(config.prices()));
@@ -43,7 +42,7 @@ impl<C: Clock> Parts<C> {
         let errors = Arc::new(EstimateErrors::new());
         let all = ((Arc::clone(&tally), Arc::clone(&errors)), Arc::clone(&recorder));
         Self {
-            budget: Budget::new(Arc::new(store), prices, all).into(),
+            budget: Budget::new(store, prices, all).into(),
             tally,
             errors,
             addresses: AddressList::new(address_rules(config.http())),
@@ -57,7 +56,7 @@ impl<C: Clock> Parts<C> {
     }
 
     /// A limiter of requests on the accounts in force.
-    pub(super) fn limiter(&self) -> RateLimiter<MemoryStore<C>> {
+    pub(super) fn limiter(&self) -> RateLimiter<T> {
         let store = Arc::clone(self.budget.load().store());
         let told = (Arc::clone(&self.tally), Arc::clone(&self.recorder));
         RateLimiter::with_store(store).with_recorder(Arc::new(told))

@@ -2,9 +2,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use flashops_core::clock::Clock;
 use flashops_core::config::Config;
 use flashops_core::price::PriceError;
+use flashops_core::store::{Store, Succeed};
 
 use super::Controls;
 use super::edge::address_rules;
@@ -41,22 +41,22 @@ impl Error for ReloadError {
     }
 }
 
-impl<C: Clock> Controls<C> {
+impl<T: Store> Controls<T> {
     /// Whether a configuration says the same as the one in force.
     pub fn is_in_force(&self, config: &Config) -> bool {
         self.in_force.lock().is_unchanged_from(config)
     }
 }
 
-impl<C: Clock + Clone> Controls<C> {
+impl<T: Succeed> Controls<T> {
     /// Puts another configuration into force, while requests are under way.
     ///
     /// Those that have begun go on under the configuration that they began with, and their calls are settled in the
     /// accounts that are in force then. What was used and held stays, as
-    /// [`MemoryStore::succeed`](flashops_core::store::MemoryStore::succeed) tells; where the limits are the same nothing
+    /// [`MemoryStore::succeed`](flashops_core::store::MemoryStore::succeed) and other stores tell; where the limits are the same nothing
     /// happens to accounts. Addresses, prices and limits change one after the other, each at once.
     ///
-    /// The bounds of the store, the threshold of the tally, and what is logged and measured, but for what is slow, are
+    /// The store and its bounds, the threshold of the tally, and what is logged and measured, but for what is slow, are
     /// decided when the service starts.
     ///
     /// # Errors
@@ -85,6 +85,7 @@ fn check_start(before: &Config, after: &Config) -> Result<(), ReloadError> {
     let mut observe = before.observe().clone();
     observe.slow = after.observe().slow;
     let fixed = [
+        (before.store() == after.store(), "[store]"),
         (old.bounds == new.bounds, "[policy] max_keys and max_reservations"),
         (threshold(before) == threshold(after), "[policy] threshold_tokens and threshold_window"),
         (observe == *after.observe(), "[observe] log, metrics, max_tenants and gen_ai"),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use flashops_core::clock::Clock;
+use flashops_core::store::Store;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -15,15 +15,15 @@ use super::stack::{Stack, Stacked};
 /// Another configuration takes effect when the service is next asked whether it is ready: requests under way go on
 /// under the one that they began with. The layers are then built anew around a clone of the inner service, also in each
 /// clone that was made of this service before; that costs about as much as cloning it.
-pub struct Controlled<S, C: Clock> {
+pub struct Controlled<S, T: Store> {
     inner: S,
-    current: Arc<ArcSwap<Stack<C>>>,
-    built: Arc<Stack<C>>,
-    service: Stacked<S, C>,
+    current: Arc<ArcSwap<Stack<T>>>,
+    built: Arc<Stack<T>>,
+    service: Stacked<S, T>,
 }
 
-impl<S: Clone, C: Clock> Controlled<S, C> {
-    pub(super) fn new(inner: S, current: Arc<ArcSwap<Stack<C>>>) -> Self {
+impl<S: Clone, T: Store> Controlled<S, T> {
+    pub(super) fn new(inner: S, current: Arc<ArcSwap<Stack<T>>>) -> Self {
         let built = current.load_full();
         let service = built.layer(inner.clone());
         Self { inner, current, built, service }
@@ -36,15 +36,15 @@ impl<S: Clone, C: Clock> Controlled<S, C> {
     }
 }
 
-impl<S, C, B, R> Service<Request<B>> for Controlled<S, C>
+impl<S, T, B, R> Service<Request<B>> for Controlled<S, T>
 where
     S: Clone,
-    C: Clock,
-    Stacked<S, C>: Service<Request<B>, Response = Response<R>>,
+    T: Store,
+    Stacked<S, T>: Service<Request<B>, Response = Response<R>>,
 {
     type Response = Response<R>;
-    type Error = <Stacked<S, C> as Service<Request<B>>>::Error;
-    type Future = <Stacked<S, C> as Service<Request<B>>>::Future;
+    type Error = <Stacked<S, T> as Service<Request<B>>>::Error;
+    type Future = <Stacked<S, T> as Service<Request<B>>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if !Arc::ptr_eq(&self.current.load(), &self.built) {
@@ -58,9 +58,9 @@ where
     }
 }
 
-impl<S: Clone, C: Clock> Clone for Controlled<S, C>
+impl<S: Clone, T: Store> Clone for Controlled<S, T>
 where
-    Stacked<S, C>: Clone,
+    Stacked<S, T>: Clone,
 {
     fn clone(&self) -> Self {
         Self {
@@ -72,7 +72,7 @@ where
     }
 }
 
-impl<S, C: Clock> fmt::Debug for Controlled<S, C> {
+impl<S, T: Store> fmt::Debug for Controlled<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controlled").finish_non_exhaustive()
     }

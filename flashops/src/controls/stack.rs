@@ -3,10 +3,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flashops_core::clock::Clock;
 use flashops_core::config::{Config, HeaderFamilies, Options};
 use flashops_core::limit::RoutePatterns;
-use flashops_core::store::MemoryStore;
+use flashops_core::store::Store;
 use flashops_core::units::MoneyUnit;
 use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
 use flashops_tower::fallback::{Fallback, FallbackLayer};
@@ -27,19 +26,19 @@ use super::parts::Parts;
 use super::routes::model_route;
 
 /// The layers of one configuration, in the order that the [module docs](super) tell.
-pub(super) struct Stack<C: Clock> {
+pub(super) struct Stack<T: Store> {
     edge: EdgeLayer,
     gate: GateLayer,
-    rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,
-    fallback: FallbackLayer<MemoryStore<C>>,
-    token_budget: TokenBudgetLayer<MemoryStore<C>, ConfiguredCallers>,
+    rate_limit: RateLimitLayer<T, ConfiguredCallers>,
+    fallback: FallbackLayer<T>,
+    token_budget: TokenBudgetLayer<T, ConfiguredCallers>,
     routes: Arc<[ModelRoute]>,
     callers: ConfiguredCallers,
 }
 
-impl<C: Clock> Stack<C> {
+impl<T: Store> Stack<T> {
     /// The layers of a configuration, around the budget that is in force.
-    pub(super) fn new(config: &Config, parts: &Parts<C>) -> Self {
+    pub(super) fn new(config: &Config, parts: &Parts<T>) -> Self {
         let (options, budget) = (config.options(), parts.budget.load());
         let callers = ConfiguredCallers::new(config.callers().clone(), options.anonymous);
         let routes: Arc<[ModelRoute]> =
@@ -82,7 +81,7 @@ impl<C: Clock> Stack<C> {
     }
 }
 
-impl<C: Clock> Clone for Stack<C> {
+impl<T: Store> Clone for Stack<T> {
     fn clone(&self) -> Self {
         Self {
             edge: self.edge.clone(),
@@ -96,22 +95,21 @@ impl<C: Clock> Clone for Stack<C> {
     }
 }
 
-impl<C: Clock> fmt::Debug for Stack<C> {
+impl<T: Store> fmt::Debug for Stack<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stack").finish_non_exhaustive()
     }
 }
 
-type Budgeted<S, C> =
-    TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
+type Budgeted<S, T> = TokenBudget<CatchPanic<S, MarkPanic>, T, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
 
-type Limited<S, C> = RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>;
+type Limited<S, T> = RateLimit<Fallback<Budgeted<S, T>, T>, T, ConfiguredCallers>;
 
 /// A service under all layers of one configuration.
-pub type Stacked<S, C> = Edge<Gate<Limited<S, C>>>;
+pub type Stacked<S, T> = Edge<Gate<Limited<S, T>>>;
 
-impl<S, C: Clock> Layer<S> for Stack<C> {
-    type Service = Stacked<S, C>;
+impl<S, T: Store> Layer<S> for Stack<T> {
+    type Service = Stacked<S, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);

@@ -3,8 +3,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flashops_core::clock::Clock;
 use flashops_core::config::Config;
+use flashops_core::store::{Store, Succeed};
 
 use crate::Controls;
 
@@ -20,8 +20,8 @@ pub type LoadError = Box<dyn Error + Send + Sync>;
 type Load = Box<dyn FnMut() -> Result<Config, LoadError> + Send>;
 
 /// Puts what a configuration says now into force. See the [module docs](super).
-pub struct Reloader<C: Clock> {
-    controls: Arc<Controls<C>>,
+pub struct Reloader<T: Store> {
+    controls: Arc<Controls<T>>,
     load: Load,
     /// The refusal that was told last.
     told: Option<String>,
@@ -38,9 +38,9 @@ pub enum Reload {
     Refused(String),
 }
 
-impl<C: Clock + Clone> Reloader<C> {
+impl<T: Succeed> Reloader<T> {
     /// For a configuration that is read by a closure: from wherever it is, with whatever the service changes in it.
-    pub fn new(controls: Arc<Controls<C>>, load: impl FnMut() -> Result<Config, LoadError> + Send + 'static) -> Self {
+    pub fn new(controls: Arc<Controls<T>>, load: impl FnMut() -> Result<Config, LoadError> + Send + 'static) -> Self {
         metrics::describe_counter!(
             RELOADS,
             metrics::Unit::Count,
@@ -50,7 +50,7 @@ impl<C: Clock + Clone> Reloader<C> {
     }
 
     /// For a configuration in a file, as [`Config::from_file`] reads it.
-    pub fn of_file(controls: Arc<Controls<C>>, path: impl Into<PathBuf>) -> Self {
+    pub fn of_file(controls: Arc<Controls<T>>, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::new(controls, move || {
             Config::from_file(&path).map_err(|error| format!("{}: {error}", path.display()).into())
@@ -92,7 +92,7 @@ impl<C: Clock + Clone> Reloader<C> {
     }
 }
 
-impl<C: Clock> fmt::Debug for Reloader<C> {
+impl<T: Store> fmt::Debug for Reloader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reloader").field("controls", &self.controls).finish_non_exhaustive()
     }

@@ -2,13 +2,13 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use flashops_core::clock::Clock;
+use flashops_core::store::Succeed;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Reloader;
 
-impl<C: Clock + Clone> Reloader<C> {
+impl<T: Succeed> Reloader<T> {
     /// Checks again and again, with pauses of `every` (at least a millisecond), and at once when the process gets
     /// SIGHUP. It goes on until it is dropped.
     ///

@@ -13,6 +13,7 @@ use flashops::core::clock::ManualClock;
 use flashops::core::config::{Config, NoSources};
 use flashops::core::key::{Key, Scopes};
 use flashops::core::record::{Event, Recorder};
+use flashops::core::store::MemoryStore;
 use flashops::core::store::Standing;
 use flashops_testkit::stub;
 use futures_util::FutureExt;
@@ -76,7 +77,7 @@ pub(crate) type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A service under the controls of a configuration.
 pub(crate) struct Desk {
-    pub(crate) controls: Controls<ManualClock>,
+    pub(crate) controls: Controls<MemoryStore<ManualClock>>,
     pub(crate) clock: ManualClock,
     calls: Arc<AtomicUsize>,
     service: BoxCloneService<Request<Full<Bytes>>, Response<AnyBody>, BoxError>,

@@ -64,6 +64,21 @@ fn each_has_its_error(file: &str) {
     }
 }
 
+#[test]
+fn the_address_of_a_store_comes_from_one_place_and_is_shown_nowhere() {
+    let stored = config("[store]\nurl = \"redis://:hunter2@10.0.0.7\"\nprefix = \"shop\"");
+    let store = stored.store().unwrap();
+    assert_eq!((&*store.url, store.prefix.as_deref()), ("redis://:hunter2@10.0.0.7", Some("shop")));
+    assert!(!format!("{stored:?}").contains("hunter2"));
+    assert_eq!(config("[store]\nurl_env = \"KEY\"").store().unwrap().url, "sk-secret-env");
+    assert_eq!(config("[store]\nurl_file = \"key\"").store().unwrap().url, "sk-secret-file");
+    assert_eq!(config("").store(), None);
+    for wrong in ["", "url = \"\"", "url = \"a\"\nurl_env = \"KEY\"", "url = \"hunter2\"\nprefix = \"a b\""] {
+        let error = error(&format!("[store]\n{wrong}"));
+        assert!(error.starts_with("configuration, line ") && !error.contains("hunter2"), "{error}");
+    }
+}
+
 /// A limit on requests with these lines, the first of which is the seventh.
 fn limit(lines: &str) -> String {
     format!("\n[[limit]]\nname = \"rpm\"\nscope = \"user\"\nresource = \"requests\"\namount = 5\n{lines}")
