@@ -8,7 +8,7 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `FLASHOPS_LISTEN` | the address to serve on | `127.0.0.1:8080` |
-//! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits | |
+//! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits; it and what it names are read again every five seconds, and at once on SIGHUP | |
 //! | `RATE_LIMIT_PER_MINUTE` | requests in a minute that call no model; only without `FLASHOPS_CONFIG` | 60 |
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` or `OPENAI_API_KEY_FILE` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` or `ANTHROPIC_API_KEY_FILE` | where to send Anthropic's format, and with which key | the stub |
@@ -30,6 +30,7 @@ mod gateway {
     pub(crate) mod observe;
     pub(crate) mod pages;
     pub(crate) mod provider;
+    pub(crate) mod reload;
     pub(crate) mod settings;
     #[cfg(test)]
     mod tests;
@@ -45,6 +46,7 @@ use flashops_testkit::stub::StubProvider;
 use gateway::app::app;
 use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
+use gateway::reload::EVERY;
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
 
@@ -73,10 +75,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     let audit = app.audit.clone();
     let checks = app.health.start();
+    let following = tokio::spawn(app.reloader.run(EVERY));
     let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
     drop(checks);
+    following.abort();
     let left = app.store.drain(LAST_SETTLEMENTS).await;
     if left > 0 {
         eprintln!("gateway: {left} settlements did not reach the store");

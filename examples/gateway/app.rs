@@ -14,6 +14,7 @@ use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
 use flashops::controls::ConfiguredStore;
 use flashops::core::clock::UnixSeconds;
+use flashops::reload::Reloader;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
 use flashops::tower::reject::headers::X_REQUEST_ID;
@@ -29,6 +30,7 @@ use super::health::Health;
 use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
+use super::reload::reloader;
 use super::settings::Settings;
 
 /// Chat completions whose model may be left out.
@@ -41,6 +43,7 @@ pub(crate) struct App {
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
     pub(crate) store: Arc<ConfiguredStore>,
+    pub(crate) reloader: Reloader<ConfiguredStore>,
 }
 
 /// The controls of this service: with accounts in memory or on a server, as its settings say.
@@ -63,6 +66,7 @@ pub(crate) fn app(
         .with_health(health.service.clone())
         .with_route_of(matched_path);
     let controls = Arc::new(controls);
+    let reloader = reloader(Arc::clone(&controls), providers.clone());
     let admins = Admins { controls: Arc::clone(&controls) };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<ConfiguredStore>))
@@ -77,13 +81,13 @@ pub(crate) fn app(
         .merge(usage_route)
         .merge(metrics_route)
         .merge(health.routes(admins))
-        .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
+        .merge(model_routes().with_state(Models { providers, controls: Arc::clone(&controls) }))
         .merge(pages::routes())
         .fallback(pages::not_found)
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit, store })
+    Ok(App { router, health, audit, store, reloader })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.
@@ -102,17 +106,14 @@ struct Models {
     controls: Arc<Controls>,
 }
 
-fn model_routes(settings: &Settings) -> Router<Models> {
+fn model_routes() -> Router<Models> {
     let mut routes = Router::new()
         .route("/v1/chat/completions", post(openai))
         .route("/v1/responses", post(openai))
         .route("/v1/embeddings", post(openai))
         .route("/v1/messages", post(anthropic));
     for route in CHAT_ROUTES {
-        let configured = settings.config.route(route).and_then(|route| route.default_model());
-        let model = configured.unwrap_or(DEFAULT_MODEL).to_owned();
-        let handler = move |State(models): State<Models>, request: Request| chat(models, request, model);
-        routes = routes.route(route, post(handler));
+        routes = routes.route(route, post(chat));
     }
     routes
 }
@@ -130,7 +131,9 @@ async fn anthropic(State(models): State<Models>, mut request: Request) -> Respon
 }
 
 /// A chat completion whose model may be left out.
-async fn chat(models: Models, mut request: Request, model: String) -> Response {
+async fn chat(State(models): State<Models>, mut request: Request) -> Response {
+    let configured = models.controls.default_model_of(request.uri().path());
+    let model = configured.as_deref().unwrap_or(DEFAULT_MODEL);
     let asker = Asker::of(&models, &mut request);
     let (mut parts, body) = request.into_parts();
     // The token budget has read it, within its bound.

@@ -87,7 +87,7 @@ impl Order {
                 return refuse(&mut job);
             }
             self.unsettled.insert(id);
-            self.count(shared);
+            shared.counters.unsettled.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(queue) = self.waiting.get_mut(&id) {
             queue.push_back(job);
@@ -101,17 +101,13 @@ impl Order {
     fn leave(&mut self, shared: &Shared, done: Done) -> Option<Job> {
         let id = done.id?;
         if done.settled && self.unsettled.remove(&id) {
-            self.count(shared);
+            shared.counters.unsettled.fetch_sub(1, Ordering::Relaxed);
         }
         let next = self.waiting.get_mut(&id).and_then(VecDeque::pop_front);
         if next.is_none() {
             self.waiting.remove(&id);
         }
         next
-    }
-
-    fn count(&self, shared: &Shared) {
-        shared.counters.unsettled.store(self.unsettled.len(), Ordering::Relaxed);
     }
 }
 
@@ -137,7 +133,7 @@ async fn run(shared: &Shared, mut link: Link, mut job: Job) -> Done {
     if settles {
         let left = shared.counters.outbox.fetch_sub(1, Ordering::Relaxed) - 1;
         metrics::gauge!("flashops_store_outbox").set(left as f64);
-        shared.delivered.notify_waiters();
+        shared.counters.delivered.notify_waiters();
     }
     if job.name == Name::Beat
         && let Ok(raw) = &answer

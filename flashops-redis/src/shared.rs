@@ -60,9 +60,8 @@ pub(crate) struct Shared {
     pub(crate) shares: Mutex<Shares>,
     /// What was granted without the server and is not settled: the accounts of each.
     pub(crate) granted: Mutex<HashMap<ReservationId, Vec<u8>>>,
-    pub(crate) counters: Counters,
-    /// Told whenever a settlement was delivered.
-    pub(crate) delivered: Notify,
+    /// Shared with the stores that this one succeeded.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// How often what happened.
@@ -77,6 +76,8 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) opened: AtomicU64,
     pub(crate) lost: AtomicU64,
+    /// Told whenever a settlement was delivered.
+    pub(crate) delivered: Notify,
 }
 
 impl Shared {

@@ -15,7 +15,7 @@ use flashops_core::store::{
 use flashops_core::units::Amounts;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::{self, Answer};
 use crate::driver;
@@ -132,7 +132,7 @@ impl RedisStore {
         }
         let client = redis::Client::open(address).map_err(|error| OpenError::Address(error.to_string()))?;
         let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
-        Ok(Self::start(policy, client, options, (clock, given), runtime))
+        Ok(Self::start(policy, client, options, (clock, given), Arc::default(), runtime))
     }
 
     fn start(
@@ -140,6 +140,7 @@ impl RedisStore {
         client: redis::Client,
         options: Options,
         (clock, given): (Arc<dyn Clock>, Option<Arc<dyn Clock>>),
+        counters: Arc<Counters>,
         runtime: Handle,
     ) -> Self {
         let shares = |limit: &Limit| options.on_store_error_for(limit.resource()) == OnStoreError::LocalShareThenDeny;
@@ -155,8 +156,7 @@ impl RedisStore {
             breaker: Mutex::default(),
             shares: Mutex::default(),
             granted: Mutex::default(),
-            counters: Counters::default(),
-            delivered: Notify::new(),
+            counters,
         });
         let (sender, jobs) = mpsc::unbounded_channel();
         let link = Link::open(&runtime, client.clone(), Arc::clone(&shared));
@@ -166,9 +166,9 @@ impl RedisStore {
         Self { policy, requests, shared, jobs: sender, client, runtime }
     }
 
-    /// How it goes.
+    /// How it goes; the numbers are those of all stores that succeeded each other.
     pub fn stats(&self) -> StoreStats {
-        let Counters { outbox, unsettled, faults, granted, refused, opened, lost } = &self.shared.counters;
+        let Counters { outbox, unsettled, faults, granted, refused, opened, lost, .. } = &*self.shared.counters;
         StoreStats {
             answers: !self.shared.shares.lock().is_local(),
             asked: !self.shared.breaker.lock().is_open(),
@@ -188,7 +188,7 @@ impl RedisStore {
         let undelivered = || self.shared.counters.outbox.load(Ordering::Relaxed);
         let all = async {
             loop {
-                let delivered = self.shared.delivered.notified();
+                let delivered = self.shared.counters.delivered.notified();
                 if undelivered() == 0 {
                     return;
                 }
@@ -408,8 +408,9 @@ impl Succeed for RedisStore {
     /// The same accounts under another policy, over a connection of its own: a limit goes on in the one of the same
     /// name, resource and way to count, whatever its amount, and any other begins anew. This one settles what it began.
     fn succeed(&self, policy: Arc<Policy>) -> Arc<Self> {
-        let Shared { options, clock, given, .. } = &*self.shared;
-        let clocks = (Arc::clone(clock), given.clone());
-        Arc::new(Self::start(policy, self.client.clone(), options.clone(), clocks, self.runtime.clone()))
+        let Shared { options, clock, given, counters, .. } = &*self.shared;
+        let (clocks, counters) = ((Arc::clone(clock), given.clone()), Arc::clone(counters));
+        let (client, runtime) = (self.client.clone(), self.runtime.clone());
+        Arc::new(Self::start(policy, client, options.clone(), clocks, counters, runtime))
     }
 }

@@ -13,12 +13,15 @@ use flashops::Controls;
 use flashops::controls::ReloadError;
 use flashops::core::clock::ManualClock;
 use flashops::core::config::{Config, NoSources};
+use flashops::core::store::MemoryStore;
 use flashops::reload::{Reload, Reloader};
 use flashops::tower::client_ip::PeerAddr;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use support::{AI_CHAT, CALLERS, CHAT, Desk, ROUTES, ask, ask_with, get, stream, with_header, without_key};
+
+type Memory = MemoryStore<ManualClock>;
 
 fn config(text: &str) -> Config {
     Config::from_toml(text, &NoSources).unwrap()
@@ -121,7 +124,7 @@ fn what_is_decided_at_the_start_is_refused_by_name_and_nothing_else_changes_with
 }
 
 /// A file of a configuration, and controls that follow it.
-fn following(text: &str) -> (std::path::PathBuf, Reloader<ManualClock>, Arc<Controls<ManualClock>>) {
+fn following(text: &str) -> (std::path::PathBuf, Reloader<Memory>, Arc<Controls<Memory>>) {
     static FILES: AtomicUsize = AtomicUsize::new(0);
     let name = format!("flashops-reload-{}-{}", std::process::id(), FILES.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(name);
@@ -130,7 +133,7 @@ fn following(text: &str) -> (std::path::PathBuf, Reloader<ManualClock>, Arc<Cont
     (path.clone(), Reloader::of_file(Arc::clone(&controls), &path), controls)
 }
 
-fn limits(controls: &Controls<ManualClock>) -> Vec<u64> {
+fn limits(controls: &Controls<Memory>) -> Vec<u64> {
     controls.budget().policy().limits().iter().map(flashops::core::limit::Limit::amount).collect()
 }
 

@@ -129,6 +129,11 @@ impl<T: Store> Controls<T> {
         ModelRoute::dialect_of(self.current.load().routes(), path, headers)
     }
 
+    /// The model of requests on this path that name none, for the service that writes it into them.
+    pub fn default_model_of(&self, path: &str) -> Option<Arc<str>> {
+        ModelRoute::default_model_of(self.current.load().routes(), path)
+    }
+
     /// The layers.
     pub fn layer(&self) -> ControlsLayer<T> {
         ControlsLayer::new(Arc::clone(&self.current))

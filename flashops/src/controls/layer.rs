@@ -6,7 +6,7 @@ use flashops_core::store::Store;
 use tower_layer::Layer;
 
 use super::service::Controlled;
-use super::stack::Stack;
+use super::stack::{Stack, Stacked};
 
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<T: Store> {
@@ -32,9 +32,9 @@ impl<T: Store> fmt::Debug for ControlsLayer<T> {
 }
 
 impl<S: Clone, T: Store> Layer<S> for ControlsLayer<T> {
-    type Service = Controlled<S, T>;
+    type Service = Controlled<S, T, Stacked<S, T>>;
 
-    fn layer(&self, inner: S) -> Controlled<S, T> {
+    fn layer(&self, inner: S) -> Self::Service {
         Controlled::new(inner, Arc::clone(&self.current))
     }
 }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use flashops_core::store::Store;
-use http::{Request, Response};
+use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -15,20 +15,27 @@ use super::stack::{Stack, Stacked};
 /// Another configuration takes effect when the service is next asked whether it is ready: requests under way go on
 /// under the one that they began with. The layers are then built anew around a clone of the inner service, also in each
 /// clone that was made of this service before; that costs about as much as cloning it.
-pub struct Controlled<S, T: Store> {
+pub struct Controlled<S, K: Store, T> {
     inner: S,
-    current: Arc<ArcSwap<Stack<T>>>,
-    built: Arc<Stack<T>>,
-    service: Stacked<S, T>,
+    current: Arc<ArcSwap<Stack<K>>>,
+    built: Arc<Stack<K>>,
+    service: T,
 }
 
-impl<S: Clone, T: Store> Controlled<S, T> {
-    pub(super) fn new(inner: S, current: Arc<ArcSwap<Stack<T>>>) -> Self {
+impl<S: Clone, K: Store> Controlled<S, K, Stacked<S, K>> {
+    pub(super) fn new(inner: S, current: Arc<ArcSwap<Stack<K>>>) -> Self {
         let built = current.load_full();
         let service = built.layer(inner.clone());
         Self { inner, current, built, service }
     }
+}
 
+impl<S, K, T> Controlled<S, K, T>
+where
+    S: Clone,
+    K: Store,
+    Stack<K>: Layer<S, Service = T>,
+{
     #[cold]
     fn rebuild(&mut self) {
         self.built = self.current.load_full();
@@ -36,15 +43,16 @@ impl<S: Clone, T: Store> Controlled<S, T> {
     }
 }
 
-impl<S, T, B, R> Service<Request<B>> for Controlled<S, T>
+impl<S, K, T, B> Service<Request<B>> for Controlled<S, K, T>
 where
     S: Clone,
-    T: Store,
-    Stacked<S, T>: Service<Request<B>, Response = Response<R>>,
+    K: Store,
+    T: Service<Request<B>>,
+    Stack<K>: Layer<S, Service = T>,
 {
-    type Response = Response<R>;
-    type Error = <Stacked<S, T> as Service<Request<B>>>::Error;
-    type Future = <Stacked<S, T> as Service<Request<B>>>::Future;
+    type Response = T::Response;
+    type Error = T::Error;
+    type Future = T::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if !Arc::ptr_eq(&self.current.load(), &self.built) {
@@ -58,10 +66,7 @@ where
     }
 }
 
-impl<S: Clone, T: Store> Clone for Controlled<S, T>
-where
-    Stacked<S, T>: Clone,
-{
+impl<S: Clone, K: Store, T: Clone> Clone for Controlled<S, K, T> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -72,7 +77,7 @@ where
     }
 }
 
-impl<S, T: Store> fmt::Debug for Controlled<S, T> {
+impl<S, K: Store, T> fmt::Debug for Controlled<S, K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controlled").finish_non_exhaustive()
     }

@@ -26,7 +26,7 @@ use super::parts::Parts;
 use super::routes::model_route;
 
 /// The layers of one configuration, in the order that the [module docs](super) tell.
-pub(super) struct Stack<T: Store> {
+pub struct Stack<T: Store> {
     edge: EdgeLayer,
     gate: GateLayer,
     rate_limit: RateLimitLayer<T, ConfiguredCallers>,
