@@ -38,7 +38,7 @@
 //!
 //! | key | what it has |
 //! | --- | --- |
-//! | `flashops:{all}:user:<hash>` | one account: a field for each limit, and when it was last used |
+//! | `flashops:{all}:user:<hash>` | one account: when it was last used, and a cell for each limit |
 //! | `flashops:{all}:held` | what is held, by identity, with the accounts that it is held in |
 //! | `flashops:{all}:deadlines` | when each hold expires |
 //! | `flashops:{all}:held:<number>` | what was settled in one span of time |

@@ -6,6 +6,7 @@
 use redis::Script;
 
 const CELL: &str = include_str!("script/cell.lua");
+const REST: &str = include_str!("script/rest.lua");
 const ACCOUNT: &str = include_str!("script/account.lua");
 const RECORD: &str = include_str!("script/record.lua");
 
@@ -69,7 +70,7 @@ pub(crate) struct Whole {
 impl Scripts {
     pub(crate) fn new() -> Self {
         let whole = |name: Name| {
-            let text = [CELL, ACCOUNT, RECORD, name.text()].concat();
+            let text = [CELL, REST, ACCOUNT, RECORD, name.text()].concat();
             let digest = Script::new(&text).get_hash().to_owned();
             Whole { text, digest }
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Policy, Resource, Switches, Window};
 use flashops_core::store::{
-    Admit, Outcome, Refused, ReservationId, Reserve, Reserved, Settle, Settled, Store, StoreError,
+    Admit, Extend, GiveBack, Outcome, Refused, ReservationId, Reserve, Reserved, Settle, Settled, Store, StoreError,
 };
 use flashops_core::units::{Amounts, Tokens};
 use flashops_redis::{Options, RedisStore};
@@ -211,6 +211,50 @@ async fn a_server_that_forgot_its_scripts_is_told_them_again() {
         assert_eq!(settle(&store, id, 10).await.outcome, Outcome::Applied);
     }
     assert_eq!(sums(&store).await, [5, 50, 0]);
+}
+
+/// What stands in a documentation as the rights that are needed.
+fn documented_rights() -> Vec<String> {
+    let text = include_str!("../../docs/operations.md");
+    let from = text.find("ACL SETUSER").expect("it names them");
+    let rights = text[from..].split("```").next().expect("a block ends");
+    rights.split_whitespace().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_can_do_all_that_a_store_does() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.address()).expect("it is one");
+    let mut plain = client.get_multiplexed_async_connection().await.expect("it runs");
+    let rights = documented_rights();
+    let mut command = redis::cmd(&rights[0]);
+    rights[1..].iter().for_each(|word| {
+        command.arg(word);
+    });
+    let _made: String = command.query_async(&mut plain).await.expect("the rights are well-formed");
+    let lifetime = Limit::new("ever", Scope::User, Resource::Tokens, AMOUNT, Window::Lifetime).expect("valid");
+    let policy = Policy::new([policy().limits().to_vec(), vec![lifetime]].concat()).expect("names differ");
+    let mut options = Options::default();
+    (options.prefix, options.deadline) = ("shop".to_owned(), PATIENT);
+    let address = server.address().replace("redis://", "redis://flashops:secret@");
+    let store = RedisStore::open(Arc::new(policy), &address, options).expect("the address is one");
+    let limits = store.policy().request_limits();
+    let admit = Admit { scopes: &ann(), limits, requests: 1, report: true };
+    let admitted = store.admit(&admit).await.expect("it may").expect("there is room");
+    store.give_back(&GiveBack { scopes: &ann(), limits, requests: 1, receipt: admitted.receipt });
+    for id in 0..3 {
+        reserve(&store, id, 100).await.expect("it may").expect("there is room");
+        let id = ReservationId::from_bits(id);
+        let lifetime = if id.bits() == 0 { Duration::ZERO } else { LIFETIME };
+        let extend = Extend { id, more: tokens(5), checkpoint: tokens(5), lifetime };
+        store.extend(&extend).await.expect("it may");
+    }
+    assert_eq!(sums(&store).await, [3, 5, 210], "one has expired");
+    for id in 0..3 {
+        settle(&store, id, 10).await;
+    }
+    assert_eq!(settle(&store, 2, 10).await.outcome, Outcome::Replayed);
+    assert_eq!((sums(&store).await, store.stats().faults), ([3, 30, 0], 0));
 }
 
 #[tokio::test]

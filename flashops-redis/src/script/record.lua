@@ -25,7 +25,7 @@ end
 local function give_back(accounts, requests, at, now)
   for _, one in ipairs(accounts) do
     for _, x in ipairs(one.cells) do
-      if x.r == 0 then remove(x, requests, at, now) end
+      if x.r == 0 then rest().remove(x, requests, at, now) end
     end
   end
 end
@@ -51,7 +51,9 @@ local function correct(accounts, r, used, now)
     for _, x in ipairs(one.cells) do
       if x.r ~= 5 and x.r ~= 0 then
         local before, after = amount_of(x.r, r.mark), amount_of(x.r, used)
-        if after >= before then add(x, after - before, now) else remove(x, before - after, r.expired, now) end
+        if after >= before then add(x, after - before, now) else
+          rest().remove(x, before - after, r.expired, now)
+        end
       end
     end
   end
