@@ -53,7 +53,11 @@
 //! command whose answer is lost is sent once more if doing it twice does nothing twice: every one but
 //! [`admit`](flashops_core::store::Store::admit) and [`give_back`](flashops_core::store::Store::give_back).
 //!
-//! What this crate does not do: run a server, or decide without one.
+//! Without the server an instance gives out its share of what was left, for a while; `docs/operations.md` of the
+//! repository says what is promised and what is not, and what the server needs.
+//!
+//! What this crate does not do: run a server, speak to several at once (a cluster, sentinels), speak TLS, or lease
+//! units to instances.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod options;

@@ -111,7 +111,7 @@ impl Plan {
 
     /// The identity of a calendar, which is remembered.
     fn calendar(&mut self, calendar: &Calendar) -> f64 {
-        let text = format!("{:?} {} {}", calendar.unit(), calendar.zone(), calendar.anchor());
+        let text = calendar_text(calendar);
         // As many bits as a whole number of a script has.
         let id = number((self.hash(&[text.as_bytes()]) as u64) >> 11);
         if !self.calendars.iter().any(|(other, _)| *other == id) {
@@ -124,9 +124,7 @@ impl Plan {
     /// amount keeps what is used, and nothing is read as what it is not.
     fn field(&self, limit: &Limit, kind: u8, window: u64) -> [u8; 8] {
         let calendar = match limit.window() {
-            Some(Window::Calendar(calendar)) => {
-                format!("{:?} {} {}", calendar.unit(), calendar.zone(), calendar.anchor())
-            }
+            Some(Window::Calendar(calendar)) => calendar_text(calendar),
             _ => String::new(),
         };
         let thresholds = limit.thresholds().len() as u64;
@@ -291,6 +289,11 @@ fn keep(limit: &Limit) -> f64 {
         },
     };
     number(micros(3 * span)).max(LEAST_KEEP)
+}
+
+/// What tells calendars apart.
+fn calendar_text(calendar: &Calendar) -> String {
+    format!("{:?} {} {}", calendar.unit(), calendar.zone(), calendar.anchor())
 }
 
 fn longer(one: f64, other: f64) -> f64 {

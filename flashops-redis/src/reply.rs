@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use flashops_core::clock::Moment;
-use flashops_core::limit::{Denied, LimitIndex, LimitSet, Policy, Retry, Window};
+use flashops_core::clock::{Moment, UnixSeconds};
+use flashops_core::limit::{CarryDebt, Denied, LimitIndex, LimitSet, Policy, Retry, Window};
 use flashops_core::store::{Crossing, Crossings, Standing, StoreError};
 use flashops_core::units::{Amounts, Cost, Tokens};
 use redis::Value;
@@ -102,7 +102,7 @@ impl Raw {
         let mut denied: Option<Denied> = None;
         for of in self.numbers.as_chunks::<7>().0 {
             let index = limit(policy, of[0])?;
-            let blocked = Blocked::read(policy, index, of);
+            let blocked = Blocked::read(index, of);
             let this = blocked.denied(policy, self.moment());
             let worst = denied.get_or_insert(this);
             let violated = worst.violated;
@@ -158,8 +158,7 @@ struct Blocked {
 }
 
 impl Blocked {
-    fn read(policy: &Policy, index: LimitIndex, of: &[i64; 7]) -> Self {
-        let _ = policy;
+    fn read(index: LimitIndex, of: &[i64; 7]) -> Self {
         Self {
             index,
             asked: whole(of[1]),
@@ -201,16 +200,16 @@ impl Blocked {
         }
         let over = self.used.saturating_sub(limit.amount());
         let debt = match policy.switches().carry_debt {
-            flashops_core::limit::CarryDebt::None => 0,
-            flashops_core::limit::CarryDebt::Full => over,
-            flashops_core::limit::CarryDebt::Capped(most) => over.min(most),
+            CarryDebt::None => 0,
+            CarryDebt::Full => over,
+            CarryDebt::Capped(most) => over.min(most),
         };
         let periods = match debt.saturating_sub(room) {
             0 => 1,
             _ if limit.amount() == 0 => return Retry::Never,
             excess => 1 + excess.div_ceil(limit.amount()),
         };
-        let end = flashops_core::clock::UnixSeconds(self.period_end);
+        let end = UnixSeconds(self.period_end);
         calendar.start_after(end, periods).map_or(Retry::Never, |then| Retry::After(then.since(now.unix)))
     }
 }

@@ -6,6 +6,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flashops_core::clock::{Moment, Tick};
+use flashops_core::health::{Check, Group, HealthRegistry, Status};
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Policy, Resource, Switches, Window};
 use flashops_core::store::{
@@ -69,6 +71,18 @@ async fn until_it_answers(store: &RedisStore) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), answered).await.expect("it comes back");
+}
+
+/// What readiness is after a check was asked once.
+async fn asked(check: Check) -> Status {
+    let registry = HealthRegistry::new();
+    registry.register(check).expect("there is room");
+    assert!(registry.start_due(Tick::ZERO).is_empty());
+    for mut run in registry.start_due(Tick::from_nanos(10_000_000_000)) {
+        let finding = (&mut run).await;
+        run.finish(finding, Moment::default());
+    }
+    registry.report().status(Group::Readiness)
 }
 
 /// Until an instance has said that it lives.
@@ -172,8 +186,10 @@ async fn without_the_server_requests_are_admitted_and_tokens_that_were_never_see
     let admit = Admit { scopes: &ann(), limits, requests: 1, report: true };
     store.admit(&admit).await.expect("it is allowed").expect("it is allowed");
     assert!(matches!(reserve(&store, 1, 5).await, Err(StoreError::Unavailable(_))));
-    let check = store.check("store");
-    assert_eq!(check.name(), "store");
+    assert_eq!(asked(store.check("store")).await, Status::Warn, "the service goes on without");
+    server.start_again();
+    until_it_answers(&store).await;
+    assert_eq!(asked(store.check("store")).await, Status::Pass);
 }
 
 #[tokio::test]

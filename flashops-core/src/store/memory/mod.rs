@@ -18,7 +18,7 @@ use table::{Locked, Table};
 
 use super::{
     Admit, Admitted, Crossings, Extend, Extended, GiveBack, MAX_STANDINGS, Outcome, Receipt, Refused, Reserve,
-    Reserved, Settle, Settled, Standing, Standings, Store, StoreError, Succeed,
+    Reserved, Settle, Settled, Standing, Standings, Store, StoreError,
 };
 use crate::account::{Account, Layout};
 use crate::clock::{Clock, Moment};
@@ -567,12 +567,6 @@ fn report(locked: &mut LockedAll<'_>, limits: LimitSet, now: Moment, standings: 
             // The answer has room for the first few; the others are to be asked for.
             let _full = standings.try_push(standing);
         });
-    }
-}
-
-impl<C: Clock + Clone> Succeed for MemoryStore<C> {
-    fn succeed(&self, policy: Arc<Policy>) -> Arc<Self> {
-        Self::succeed(self, policy)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::key::Scopes;
 use crate::limit::{Denied, LimitIndex, LimitSet, Policy};
 use crate::store::{
     Admit, Admitted, Crossings, Extend, Extended, GiveBack, Refused, Reserve, Settle, Settled, Standing, Standings,
-    StoreError,
+    StoreError, Succeed,
 };
 use crate::sync::MutexGuard;
 
@@ -75,6 +75,12 @@ impl<C: Clock + Clone> MemoryStore<C> {
                 to.enter(left, (&self.policy, &from.layout), &store.policy, now);
             }
         }
+    }
+}
+
+impl<C: Clock + Clone> Succeed for MemoryStore<C> {
+    fn succeed(&self, policy: Arc<Policy>) -> Arc<Self> {
+        Self::succeed(self, policy)
     }
 }
 
