@@ -15,7 +15,6 @@ use flashops::axum::peer::peer_addr;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::health::HealthError;
 use flashops::core::store::MemoryStore;
-use flashops::reload::Reloader;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
 use flashops::tower::reject::headers::X_REQUEST_ID;
@@ -31,7 +30,6 @@ use super::health::Health;
 use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
-use super::reload::reloader;
 use super::settings::Settings;
 
 /// Chat completions whose model may be left out.
@@ -43,7 +41,7 @@ pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
-    pub(crate) reloader: Reloader<CoarseClock>,
+    pub(crate) controls: Arc<Controls>,
 }
 
 pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> Result<App, HealthError> {
@@ -55,7 +53,6 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
         .with_health(health.service.clone())
         .with_route_of(matched_path);
     let controls = Arc::new(controls);
-    let reloader = reloader(Arc::clone(&controls), providers.clone());
     let admins = Admins { controls: Arc::clone(&controls) };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
@@ -76,7 +73,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit, reloader })
+    Ok(App { router, health, audit, controls })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.
