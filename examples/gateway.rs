@@ -46,7 +46,7 @@ use flashops_testkit::stub::StubProvider;
 use gateway::app::app;
 use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
-use gateway::reload::EVERY;
+use gateway::reload::{EVERY, reloader};
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
 
@@ -70,12 +70,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
-    let app = app(&settings, providers, metrics)?;
+    let app = app(&settings, providers.clone(), metrics)?;
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     let audit = app.audit.clone();
     let checks = app.health.start();
-    let following = tokio::spawn(app.reloader.run(EVERY));
+    let following = tokio::spawn(reloader(app.controls, providers).run(EVERY));
     let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;

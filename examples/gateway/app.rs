@@ -14,7 +14,6 @@ use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
 use flashops::controls::ConfiguredStore;
 use flashops::core::clock::UnixSeconds;
-use flashops::reload::Reloader;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
 use flashops::tower::reject::headers::X_REQUEST_ID;
@@ -30,7 +29,6 @@ use super::health::Health;
 use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
-use super::reload::reloader;
 use super::settings::Settings;
 
 /// Chat completions whose model may be left out.
@@ -42,8 +40,8 @@ pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
+    pub(crate) controls: Arc<Controls>,
     pub(crate) store: Arc<ConfiguredStore>,
-    pub(crate) reloader: Reloader<ConfiguredStore>,
 }
 
 /// The controls of this service: with accounts in memory or on a server, as its settings say.
@@ -66,7 +64,6 @@ pub(crate) fn app(
         .with_health(health.service.clone())
         .with_route_of(matched_path);
     let controls = Arc::new(controls);
-    let reloader = reloader(Arc::clone(&controls), providers.clone());
     let admins = Admins { controls: Arc::clone(&controls) };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<ConfiguredStore>))
@@ -87,7 +84,7 @@ pub(crate) fn app(
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit, store, reloader })
+    Ok(App { router, health, audit, controls, store })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.

@@ -54,8 +54,8 @@ impl<T: Succeed> Controls<T> {
     /// Those that have begun go on under the configuration that they began with, and their calls are settled in the
     /// accounts that are in force then. What was used and held stays, as
     /// [`MemoryStore::succeed`](flashops_core::store::MemoryStore::succeed) and those of other stores tell; where the
-    /// limits are the same nothing happens to accounts. Addresses, prices and limits change one after the other, each at
-    /// once.
+    /// limits are the same nothing happens to accounts. Addresses, prices and limits change one after the other, each
+    /// at once.
     ///
     /// The store and its bounds, the threshold of the tally, and what is logged and measured, but for what is slow, are
     /// decided when the service starts.
