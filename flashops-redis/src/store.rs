@@ -414,3 +414,44 @@ impl Succeed for RedisStore {
         Arc::new(Self::start(policy, client, options.clone(), clocks, counters, runtime))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use flashops_core::clock::{ManualClock, UnixSeconds};
+    use flashops_core::key::Key;
+    use flashops_core::limit::{Resource, Window};
+    use flashops_core::window::{Calendar, CalendarUnit};
+    use flashops_testkit::redis_server::RedisServer;
+
+    use super::*;
+
+    fn by_the_hour() -> Arc<Policy> {
+        let hours = Calendar::new(CalendarUnit::Hour, "UTC", None).expect("UTC has hours");
+        let limit = Limit::new("hourly", Scope::User, Resource::Requests, 2, Window::Calendar(hours)).expect("valid");
+        Arc::new(Policy::new(vec![limit]).expect("there is one"))
+    }
+
+    #[tokio::test]
+    async fn an_instance_whose_wall_clock_is_wrong_counts_in_the_period_of_the_server() {
+        let server = RedisServer::start();
+        let store = |seconds: i64| {
+            let clock = ManualClock::new();
+            clock.set_unix(UnixSeconds(seconds));
+            let mut options = Options::default();
+            options.deadline = Duration::from_secs(10);
+            RedisStore::with_clocks(by_the_hour(), &server.address(), options, Arc::new(clock), None).expect("it opens")
+        };
+        let (early, late) = (store(0), store(8_000_000_000));
+        let (scopes, limits) = (Scopes::new().with(Key::new(Scope::User, "ann")), early.requests);
+        let admit = Admit { scopes: &scopes, limits, requests: 1, report: true };
+        let first = early.admit(&admit).await.expect("it answers").expect("there is room");
+        let second = late.admit(&admit).await.expect("it answers").expect("there is room");
+        // Nearly an hour may lie between them if this runs at its end, and then a new hour has begun.
+        let of_one_hour = first.receipt.at().unix.0 / 3_600 == second.receipt.at().unix.0 / 3_600;
+        assert_eq!(second.standings[0].used, if of_one_hour { 2 } else { 1 });
+        let end = (first.receipt.at().unix.0 / 3_600 + 1) * 3_600;
+        let reset = first.standings[0].reset.expect("an hour ends");
+        assert_eq!(reset.as_secs(), u64::try_from(end - first.receipt.at().unix.0).expect("it is later"));
+        assert_eq!(early.now().unix, first.receipt.at().unix, "it has learned what time it is there");
+    }
+}
