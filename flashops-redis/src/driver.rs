@@ -1,6 +1,6 @@
 //! What sends commands: one task, in the order in which they came, and one after the other for each identity.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(crate) async fn drive(
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut open, mut end) = (true, Instant::now());
+    let (mut newest, mut epoch) = (link.clone(), 0);
     while open || !running.is_empty() {
         tokio::select! {
             job = jobs.recv(), if open => match job {
@@ -50,6 +51,16 @@ pub(crate) async fn drive(
             Some(done) = running.next() => {
                 if let Some(next) = order.leave(&shared, done) {
                     running.push(run(&shared, link.clone(), next));
+                }
+            },
+            later = newest.epoch_after(epoch), if open => {
+                epoch = later;
+                let held = order.held();
+                tracing::warn!(target: TARGET, holds = held.len(), "another server, or one that was restarted");
+                for job in held {
+                    if let Some(job) = order.enter(&shared, job, 0) {
+                        running.push(run(&shared, link.clone(), job));
+                    }
                 }
             },
             _ = beats.tick(), if open => running.push(run(&shared, link.clone(), beat())),
@@ -73,7 +84,14 @@ struct Order {
     /// The identities of running commands, with those that wait for them.
     waiting: HashMap<ReservationId, VecDeque<Job>>,
     /// What was reserved here, perhaps, and is not settled: each has room for its settlement.
-    unsettled: HashSet<ReservationId>,
+    unsettled: HashMap<ReservationId, Held>,
+}
+
+/// What a server that has forgotten a hold is told again.
+#[derive(Debug)]
+struct Held {
+    keys: Vec<String>,
+    args: Vec<Vec<u8>>,
 }
 
 impl Order {
@@ -82,11 +100,11 @@ impl Order {
         let Some(id) = job.id else {
             return if running < MOST_RUNNING { Some(job) } else { refuse(&mut job) };
         };
-        if job.name == Name::Reserve && !self.unsettled.contains(&id) {
+        if job.name == Name::Reserve && !self.unsettled.contains_key(&id) {
             if self.unsettled.len() >= shared.options.max_unsettled {
                 return refuse(&mut job);
             }
-            self.unsettled.insert(id);
+            self.unsettled.insert(id, Held { keys: job.keys.clone(), args: job.args.clone() });
             shared.counters.unsettled.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(queue) = self.waiting.get_mut(&id) {
@@ -97,10 +115,20 @@ impl Order {
         Some(job)
     }
 
+    /// Everything that this instance holds, to be told again.
+    fn held(&self) -> Vec<Job> {
+        let job = |(id, held): (&ReservationId, &Held)| {
+            let mut args = held.args.clone();
+            args.push(b"again".to_vec());
+            Job { name: Name::Reserve, id: Some(*id), keys: held.keys.clone(), args, local: None, answer: None }
+        };
+        self.unsettled.iter().map(job).collect()
+    }
+
     /// A job has ended; tells the one that waited for it.
     fn leave(&mut self, shared: &Shared, done: Done) -> Option<Job> {
         let id = done.id?;
-        if done.settled && self.unsettled.remove(&id) {
+        if done.settled && self.unsettled.remove(&id).is_some() {
             shared.counters.unsettled.fetch_sub(1, Ordering::Relaxed);
         }
         let next = self.waiting.get_mut(&id).and_then(VecDeque::pop_front);

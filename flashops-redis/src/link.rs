@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     number: u64,
+    /// One more for each that may be to another server, or to one that has forgotten.
+    epoch: u64,
     pub(crate) pipe: MultiplexedConnection,
     /// When something was last heard of the server.
     heard: Arc<Mutex<Instant>>,
@@ -63,6 +65,17 @@ impl Link {
         found.clone()
     }
 
+    /// Waits for a connection to a server that may have forgotten, after the one of this epoch.
+    pub(crate) async fn epoch_after(&mut self, seen: u64) -> u64 {
+        let later = |found: &Option<Connection>| found.as_ref().is_some_and(|found| found.epoch > seen);
+        let epoch = self.current.wait_for(later).await.ok().and_then(|found| Some(found.as_ref()?.epoch));
+        match epoch {
+            Some(epoch) => epoch,
+            // Nobody connects any more.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Says that a connection is of no more use, if it is still the current one.
     pub(crate) fn is_broken(&self, connection: &Connection) {
         if self.current.borrow().as_ref().is_some_and(|current| current.number == connection.number) {
@@ -86,18 +99,21 @@ async fn keep_connected(
     found: watch::Sender<Option<Connection>>,
     broken: Arc<Notify>,
 ) {
-    let (mut number, mut pause) = (0, FIRST_PAUSE);
+    let (mut number, mut epoch, mut pause) = (0, 0, FIRST_PAUSE);
+    let mut last = None;
     loop {
         let connected = tokio::select! {
             connected = tokio::time::timeout(CONNECT, connect(&client, &shared)) => connected,
             () = found.closed() => return,
         };
         let wait = async {
-            if let Ok(Ok(pipe)) = connected {
+            if let Ok(Ok((pipe, server))) = connected {
                 number += 1;
+                epoch += u64::from(number > 1 && (server.is_none() || server != last));
+                last = server;
                 pause = FIRST_PAUSE;
                 let heard = Arc::new(Mutex::new(Instant::now()));
-                found.send_replace(Some(Connection { number, pipe, heard }));
+                found.send_replace(Some(Connection { number, epoch, pipe, heard }));
                 broken.notified().await;
                 found.send_replace(None);
             } else {
@@ -112,8 +128,9 @@ async fn keep_connected(
     }
 }
 
-/// Connects, and tells the server the scripts, so that no command has to be sent twice for want of one.
-async fn connect(client: &Client, shared: &Shared) -> Result<MultiplexedConnection, RedisError> {
+/// Connects, and tells the server the scripts, so that no command has to be sent twice for want of one. Tells which run
+/// of which server it is, if the server says so.
+async fn connect(client: &Client, shared: &Shared) -> Result<(MultiplexedConnection, Option<String>), RedisError> {
     // How long to wait for an answer is for whoever asks.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut pipe = client.get_multiplexed_async_connection_with_config(&config).await?;
@@ -122,5 +139,12 @@ async fn connect(client: &Client, shared: &Shared) -> Result<MultiplexedConnecti
         // A server that does not allow it gets the text when it asks for it.
         let _known = answer.extract_error();
     }
-    Ok(pipe)
+    let info = pipe.send_packed_command(redis::cmd("INFO").arg("server")).await?;
+    Ok((pipe, run_of(info)))
+}
+
+fn run_of(info: Value) -> Option<String> {
+    let Value::BulkString(text) = info else { return None };
+    let text = String::from_utf8(text).ok()?;
+    text.lines().find_map(|line| Some(line.strip_prefix("run_id:")?.trim().to_owned()))
 }

@@ -290,6 +290,29 @@ async fn a_server_that_is_killed_and_writes_every_command_to_its_disk_loses_noth
 }
 
 #[tokio::test]
+async fn a_server_that_has_forgotten_everything_is_told_what_is_held() {
+    let mut server = RedisServer::start();
+    let store = open(&server.address(), PATIENT);
+    for (id, hold) in [(1, 300), (2, 500), (3, 20)] {
+        reserve(&store, id, hold).await.expect("it answers").expect("there is room");
+    }
+    settle(&store, 2, 70).await;
+    server.kill();
+    server.start_again();
+    until_it_answers(&store).await;
+    let told = async {
+        while sums(&store).await != [2, 0, 320] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    assert_eq!(settle(&store, 1, 40).await.outcome, Outcome::Applied);
+    assert_eq!(settle(&store, 3, 5).await.outcome, Outcome::Applied);
+    // What was settled before is lost: nobody has it any more.
+    assert_eq!(sums(&store).await, [2, 45, 0]);
+}
+
+#[tokio::test]
 async fn a_server_that_stands_still_for_a_while_loses_and_doubles_nothing() {
     let server = RedisServer::start();
     let store = open(&server.address(), HASTY);

@@ -1,4 +1,6 @@
-local now, list, id = begin(), ARGV[3], ARGV[4]
+-- Holds, or refuses. Told again (ARGV[6]) by an instance that holds it, after the server has forgotten it, it holds
+-- without asking.
+local now, list, id, again = begin(), ARGV[3], ARGV[4], ARGV[6]
 local h1, h2, h3, h4, m1, m2, m3, m4, lifetime, most_told, on_expiry, keep, length, most = get('<dddddddddddddd', ARGV[5])
 local hold_now = { h1, h2, h3, h4 }
 sweep(now)
@@ -13,10 +15,10 @@ if kept[3] then
   return report(accounts, now, most_told, { 6, now })
 end
 if settled_before(id, floor(now / length)) then return { 3, now } end
-if call('HLEN', KEYS[1]) - (kept[1] and 1 or 0) - (kept[2] and 1 or 0) >= most then return { 4, now } end
+if not again and call('HLEN', KEYS[1]) - (kept[1] and 1 or 0) - (kept[2] and 1 or 0) >= most then return { 4, now } end
 accounts, now = load(list, now)
 if stale then return { 2, now } end
-if not fits(accounts, hold_now) then return explain(accounts, hold_now, now, { 0, now }) end
+if not again and not fits(accounts, hold_now) then return explain(accounts, hold_now, now, { 0, now }) end
 hold(accounts, hold_now, now)
 local answer = report(accounts, now, most_told, { 1, now })
 save(accounts, now, lifetime + keep)
