@@ -437,8 +437,7 @@ mod tests {
         let store = |seconds: i64| {
             let clock = ManualClock::new();
             clock.set_unix(UnixSeconds(seconds));
-            let mut options = Options::default();
-            options.deadline = Duration::from_secs(10);
+            let options = Options { deadline: Duration::from_secs(10), ..Options::default() };
             RedisStore::with_clocks(by_the_hour(), &server.address(), options, Arc::new(clock), None).expect("it opens")
         };
         let (early, late) = (store(0), store(8_000_000_000));
