@@ -9,7 +9,7 @@ pub(crate) struct Announce;
 impl Recorder for Announce {
     fn record(&self, event: &Event<'_>) {
         match event {
-            Event::Threshold { call, crossing, policy } => {
+            Event::Threshold { call, crossing, policy, .. } => {
                 let limit = policy.limit(crossing.limit);
                 let (name, share) = (limit.name(), crossing.threshold / 10);
                 let (org, user) = (call.caller.org(), call.caller.user());

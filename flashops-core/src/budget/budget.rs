@@ -216,7 +216,8 @@ impl<S: Store> Budget<S> {
             }
             None => Expected::bound(estimate),
         };
-        let call = Open::new(self, info, expected, price);
+        let mut call = Open::new(self, info, expected, price);
+        call.limits = limits;
         let (input, output) = (call.estimate.input, call.held);
         let hold = Amounts { requests: call.requests(), input, output, cost: call.most(input, output) };
         let checkpoint = Amounts { output: Tokens::ZERO, cost: call.most(input, Tokens::ZERO), ..hold };

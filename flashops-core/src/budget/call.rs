@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
 use crate::estimate::{Estimate, Expected, Lesson};
-use crate::limit::{MissingUsage, OnExhausted};
+use crate::limit::{LimitSet, MissingUsage, OnExhausted};
 use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
 use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Settled, Standings, Store};
@@ -27,6 +27,8 @@ pub struct Call<S: Store> {
 pub(super) struct Open<S: Store> {
     pub(super) budget: Budget<S>,
     pub(super) info: CallInfo,
+    /// The limits that count it.
+    pub(super) limits: LimitSet,
     /// With the input that is expected and held, and the output cap.
     pub(super) estimate: Estimate,
     /// The output that was held at first.
@@ -63,6 +65,7 @@ impl<S: Store> Open<S> {
         Box::new(Self {
             budget: budget.clone(),
             info,
+            limits: LimitSet::EMPTY,
             estimate,
             held,
             lesson,
@@ -297,12 +300,22 @@ impl<S: Store> Call<S> {
         let (outcome, crossings) = at_once(open.settle(used));
         let ended = open.budget.store().now();
         let (estimate, held_output) = (open.estimate, open.held);
-        let settled =
-            SettledCall { call: &open.info, ending, usage, estimate, held_output, cost, price, outcome, ended };
+        let settled = SettledCall {
+            call: &open.info,
+            limits: open.limits,
+            ending,
+            usage,
+            estimate,
+            held_output,
+            cost,
+            price,
+            outcome,
+            ended,
+        };
         open.budget.recorder().record(&Event::Settled(&settled));
         for crossing in crossings {
             let policy = open.budget.policy();
-            open.budget.recorder().record(&Event::Threshold { call: &open.info, crossing, policy });
+            open.budget.recorder().record(&Event::Threshold { call: &open.info, crossing, at: ended, policy });
         }
     }
 
