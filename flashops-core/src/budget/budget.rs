@@ -269,7 +269,7 @@ impl<S: Store> Budget<S> {
 
 /// Whom a call is made for, and of the route, the model and its provider those that are `wanted`: to hash a name that
 /// no limit counts for would be wasted.
-fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>, wanted: ScopeSet) -> Scopes<'a> {
+pub(crate) fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>, wanted: ScopeSet) -> Scopes<'a> {
     let mut scopes = Scopes::new();
     info.caller.add_scopes(ScopeSet::ALL, &mut scopes);
     let mut add = |scope, text| {

@@ -50,6 +50,7 @@ mod call;
 mod rate_limiter;
 mod reservation;
 
+pub(crate) use budget::scopes;
 pub use budget::{Begin, BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 pub use call::Call;
 pub use rate_limiter::{OTHER_ROUTES, RateLimiter};
