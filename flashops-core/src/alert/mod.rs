@@ -79,6 +79,7 @@ mod rules;
 mod sink;
 mod subject;
 mod table;
+mod url;
 mod watch;
 
 #[cfg(test)]
@@ -89,3 +90,4 @@ pub use alerts::Alerts;
 pub use month::{MAX_ACTIVE_USERS, MonthProjection};
 pub use rules::{AlertRules, AnomalyRule, BurnRule, MonthRule, ProjectionRule, Severity};
 pub use sink::{AlertSink, ChannelSink};
+pub use url::WebhookUrl;

@@ -3,6 +3,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::alerts::{self, AlertOptions};
 use super::callers;
 use super::error::ConfigError;
 use super::http::{self, HttpOptions};
@@ -34,6 +35,7 @@ pub struct Config {
     prices: Arc<PriceBook>,
     options: Options,
     http: HttpOptions,
+    alerts: AlertOptions,
 }
 
 impl Config {
@@ -111,6 +113,11 @@ impl Config {
         self
     }
 
+    /// What an operator is told of, and where.
+    pub const fn alerts(&self) -> &AlertOptions {
+        &self.alerts
+    }
+
     /// Everything else.
     pub const fn options(&self) -> &Options {
         &self.options
@@ -120,13 +127,24 @@ impl Config {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
         let prices = prices::read(&raw.prices, sources)?;
         let (limits, shares) = limits::read(&raw.limit, text, prices.unit())?;
+        let limits = alerts::add_thresholds(limits, &raw.limit, &raw.alerts, text)?;
+        let alerts = alerts::read(&raw.alerts, text, prices.unit(), sources)?;
         let routes = routes::read(&raw.route)?;
         check_models(routes::models(&raw.route), &limits, &prices)?;
         let switches = policy::switches(&raw.policy)?;
         let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
         let options = policy::options(&raw.policy)?;
         let http = http::read(&raw.http)?;
-        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options, http })
+        Ok(Self {
+            policy,
+            shares,
+            callers: callers::read(&raw.caller, sources)?,
+            routes,
+            prices,
+            options,
+            http,
+            alerts,
+        })
     }
 }
 
@@ -140,6 +158,7 @@ impl fmt::Debug for Config {
             .field("routes", &self.routes)
             .field("options", &self.options)
             .field("http", &self.http)
+            .field("alerts", &self.alerts)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::alert::WebhookUrl;
 use crate::caller::Caller;
 use crate::config::{
     Anonymous, Dialect, Format, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus,
@@ -392,6 +393,21 @@ fn a_mistake_in_the_prices_is_one_line_with_its_key_and_place() {
 }
 
 #[test]
+fn mistakes_in_alerts_say_what_to_do() {
+    each_has_its_error(include_str!("../mistakes/alerts.txt"));
+}
+
+#[test]
+fn a_webhook_comes_from_the_text_a_file_or_the_environment_and_is_shown_nowhere() {
+    let sources = Stub(HashMap::from([("url", "https://hooks/secret\n"), ("$URL", "https://hooks/secret")]));
+    for text in ["slack = \"https://hooks/secret\"", "slack_file = \"url\"", "slack_env = \"URL\""] {
+        let config = Config::from_toml(&format!("[alerts]\n{text}"), &sources).unwrap();
+        assert_eq!(config.alerts().slack.as_ref().map(WebhookUrl::expose), Some("https://hooks/secret"));
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}
+
+#[test]
 fn no_threshold_is_rounded_or_negative_or_endless() {
     for bad in ["0.0005", "-0.5", "+0.5", "1e0", "inf", "nan", "1_0.0", "100.0", "0x1", "[0.5]", "true", "1979-05-27"] {
         let error = error(&limit(&format!("window = \"1m\"\nthresholds = [{bad}]")));
@@ -549,7 +565,7 @@ proptest! {
 
     #[test]
     fn a_key_with_any_value_is_read_or_refused_in_one_line(
-        section in "(\\[\\[(caller|limit|route)\\]\\]|\\[(policy|prices)\\])",
+        section in "(\\[\\[(caller|limit|route)\\]\\]|\\[(alerts|http|policy|prices)\\])",
         key in prop::sample::select(crate::config::schema::PUBLIC_KEYS.to_vec()),
         value in "(-?[0-9]{1,20}|[0-9]\\.[0-9]{1,5}|true|\\[\\]|\\{\\}|\"[a-z0-9/*!-]{0,8}\"|inf|1979-05-27)",
     ) {
