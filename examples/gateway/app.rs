@@ -9,7 +9,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flashops::Controls;
-use flashops::axum::handler::{UsageReport, usage};
+use flashops::axum::handler::{UsageReport, metrics, usage};
+use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
 use flashops::controls::ConfiguredCallers;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
@@ -21,11 +22,13 @@ use flashops::tower::reject::headers::X_REQUEST_ID;
 use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 
 use super::admin::{Admins, mark};
 use super::announce::Announce;
 use super::health::Health;
+use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
 use super::settings::Settings;
@@ -41,7 +44,7 @@ pub(crate) struct App {
     pub(crate) audit: Option<WindowAudit>,
 }
 
-pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, HealthError> {
+pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> Result<App, HealthError> {
     let config = &settings.config;
     let audit = settings.audit.then(|| WindowAudit::new(config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
@@ -55,13 +58,19 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, Heal
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
         .with_state(UsageReport::new(controls.budget().clone(), controls.tally().clone()));
+    let metrics_route = Router::new()
+        .route("/api/v1/metrics", get(metrics))
+        .layer(from_fn(only_admins))
+        .layer(from_fn_with_state(admins.clone(), mark))
+        .with_state(exporter);
     let router = Router::new()
         .merge(usage_route)
+        .merge(metrics_route)
         .merge(health.routes(admins))
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .merge(pages::routes())
         .fallback(pages::not_found)
-        .layer(controls.layer())
+        .layer(controls.layer().with_route_of(matched_path))
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
     Ok(App { router, health, audit })

@@ -8,6 +8,7 @@
 //! | [`core`] | limits, reservations, prices, usage, configuration: no runtime, no HTTP |
 //! | [`tower`] | the layers |
 //! | `axum` (feature) | extractors and handlers |
+//! | `log` (feature) | lines of a log, for `tracing-subscriber` |
 //! | [`Controls`] | all layers of a configuration, in the right order |
 //!
 //! Start with [`Controls`] and a configuration, or with one layer:
@@ -15,6 +16,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod controls;
+#[cfg(feature = "log")]
+pub mod log;
 
 pub use flashops_core as core;
 pub use flashops_tower as tower;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
+use crate::clock::Tick;
 use crate::estimate::{Estimate, Expected, Lesson};
 use crate::limit::{LimitSet, MissingUsage, OnExhausted};
 use crate::price::Price;
@@ -39,6 +40,8 @@ pub(super) struct Open<S: Store> {
     pub(super) standings: Standings,
     state: State,
     progress: Usage,
+    /// When the first output of a stream came.
+    first_output: Option<Tick>,
     /// The output that is held for, by this call or by those in flight with it; where streams go on whatever the
     /// answer, if every top-up was granted.
     covered: Tokens,
@@ -73,6 +76,7 @@ impl<S: Store> Open<S> {
             standings: Standings::new(),
             state: State::Made,
             progress: Usage::absent(),
+            first_output: None,
             covered: alone,
             asked: None,
             refused: false,
@@ -175,7 +179,10 @@ impl<S: Store> Call<S> {
     /// [`Call::poll_room`] has the answer.
     pub fn progress(&mut self, usage: Usage) {
         self.note(usage);
-        let (output, open) = (usage.total_output(), &*self.open);
+        let (output, open) = (usage.total_output(), &mut *self.open);
+        if open.first_output.is_none() && output > Tokens::ZERO {
+            open.first_output = Some(open.budget.store().now().tick);
+        }
         let near_the_end = output > Tokens::ZERO && output.get() * 5 >= open.covered.get() * 4;
         // After a refusal it asks again only when all that is held is used.
         if near_the_end && open.asked.is_none() && (!open.refused || output > open.covered) {
@@ -299,9 +306,10 @@ impl<S: Store> Call<S> {
         };
         let (outcome, crossings) = at_once(open.settle(used));
         let ended = open.budget.store().now();
-        let (estimate, held_output) = (open.estimate, open.held);
+        let (estimate, held_output, first_output) = (open.estimate, open.held, open.first_output);
+        let call = &open.info;
         let settled = SettledCall {
-            call: &open.info,
+            call,
             limits: open.limits,
             ending,
             usage,
@@ -310,6 +318,7 @@ impl<S: Store> Call<S> {
             cost,
             price,
             outcome,
+            first_output,
             ended,
         };
         open.budget.recorder().record(&Event::Settled(&settled));

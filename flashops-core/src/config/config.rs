@@ -8,6 +8,7 @@ use super::callers;
 use super::error::ConfigError;
 use super::http::{self, HttpOptions};
 use super::limits::{self, Share};
+use super::observe::{self, Observe};
 use super::options::Options;
 use super::policy;
 use super::prices;
@@ -36,6 +37,7 @@ pub struct Config {
     options: Options,
     http: HttpOptions,
     alerts: AlertOptions,
+    observe: Observe,
 }
 
 impl Config {
@@ -123,6 +125,11 @@ impl Config {
         &self.options
     }
 
+    /// What is told of requests and calls.
+    pub const fn observe(&self) -> &Observe {
+        &self.observe
+    }
+
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
         let prices = prices::read(&raw.prices, sources)?;
@@ -135,16 +142,9 @@ impl Config {
         let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
         let options = policy::options(&raw.policy)?;
         let http = http::read(&raw.http)?;
-        Ok(Self {
-            policy,
-            shares,
-            callers: callers::read(&raw.caller, sources)?,
-            routes,
-            prices,
-            options,
-            http,
-            alerts,
-        })
+        let observe = observe::read(&raw.observe)?;
+        let callers = callers::read(&raw.caller, sources)?;
+        Ok(Self { policy, shares, callers, routes, prices, options, http, alerts, observe })
     }
 }
 
@@ -159,6 +159,7 @@ impl fmt::Debug for Config {
             .field("options", &self.options)
             .field("http", &self.http)
             .field("alerts", &self.alerts)
+            .field("observe", &self.observe)
             .finish_non_exhaustive()
     }
 }

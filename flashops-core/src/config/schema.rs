@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use toml::Spanned;
 
 use super::alerts::RawAlerts;
+use super::observe::RawObserve;
 
 /// A text with its place.
 pub(super) type Text = Spanned<String>;
@@ -16,19 +17,17 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 75] = [
+pub(super) const PUBLIC_KEYS: [&str; 77] = [
     "admin", "admin_allow", "admin_routes", "algorithm", "amount", "anchor", "anomaly", "anomaly_factor",
-    "anomaly_history", "anomaly_period", "anomaly_tokens", "anonymous", "burn_rate", "calls_model",
-    "carry_debt", "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "factor",
-    "fallback", "fast", "file",
-    "format", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "ipv6_prefix", "log", "max_body",
-    "max_keys", "max_lifetime", "max_output", "max_reservations", "max_wait", "missing_usage", "mode", "name",
-    "on_exhausted", "on_expiry", "on_over", "on_store_error", "org", "output_estimate", "path",
-    "projection", "projection_after", "replace",
-    "resource", "response_deadline", "routes", "scope", "security_headers", "severity", "share", "slow", "spent_status",
-    "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "trust_request_ids",
-    "trusted_hops", "trusted_proxies", "unknown_model", "unmetered_routes", "user",
-    "user_month", "window", "zone",
+    "anomaly_history", "anomaly_period", "anomaly_tokens", "anonymous", "burn_rate", "calls_model", "carry_debt",
+    "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "factor", "fallback", "fast", "file",
+    "format", "gen_ai", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "log", "max_body",
+    "max_keys", "max_lifetime", "max_output", "max_reservations", "max_tenants", "max_wait", "metrics",
+    "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over", "on_store_error", "org",
+    "output_estimate", "path", "projection", "projection_after", "replace", "resource", "response_deadline", "routes",
+    "scope", "security_headers", "severity", "share", "slow", "spent_status", "store_deadline", "stored_content",
+    "threshold_tokens", "threshold_window", "thresholds", "trust_request_ids", "trusted_hops", "trusted_proxies",
+    "unknown_model", "unmetered_routes", "user", "user_month", "window", "zone",
 ];
 
 #[derive(Default, Deserialize)]
@@ -41,6 +40,7 @@ pub(super) struct RawConfig {
     pub(super) http: RawHttp,
     pub(super) alerts: Option<RawAlerts>,
     pub(super) prices: RawPrices,
+    pub(super) observe: RawObserve,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@ use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::{Config, Dialect, Format, HeaderFamilies, Options, RouteConfig};
 use flashops_core::health::HealthRegistry;
 use flashops_core::limit::RoutePatterns;
+use flashops_core::price::Prices;
 use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
 use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
@@ -21,8 +22,9 @@ use http::HeaderMap;
 use super::ControlsLayer;
 use super::edge::{EdgeLayer, address_rules};
 use super::identify::ConfiguredCallers;
+use super::observe::{self, Observers};
 
-/// The paths that are neither counted, identified nor turned away: health checks.
+/// The paths that are neither counted, identified, turned away, logged nor measured: health checks.
 pub const EXEMPT_PATHS: [&str; 6] =
     ["/livez", "/livez/*", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
@@ -56,14 +58,15 @@ impl<C: Clock> Controls<C> {
         let store = Arc::new(store);
         let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
             .expect("a configuration has checked its threshold");
-        let recorder: Arc<dyn Recorder> = Arc::new(recorder);
+        let prices = Prices::from(Arc::clone(config.prices()));
+        let recorder: Arc<dyn Recorder> = Arc::new((observe::recorders(config, &prices), recorder));
         let told = Arc::clone(&recorder);
         let tally = Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS)
             .on_threshold(move |reached| told.record(&Event::OrgThreshold(reached)));
         let tally = Arc::new(tally);
         let errors = Arc::new(EstimateErrors::new());
         let all = ((Arc::clone(&tally), Arc::clone(&errors)), Arc::clone(&recorder));
-        let budget = Budget::new(Arc::clone(&store), Arc::clone(config.prices()), all);
+        let budget = Budget::new(Arc::clone(&store), prices, all);
         let addresses = AddressList::new(address_rules(config.http()));
         let limiter = RateLimiter::with_store(store).with_recorder(Arc::new((Arc::clone(&tally), recorder)));
         let layer = stack(config, &budget, limiter, own, addresses.clone());
@@ -131,12 +134,13 @@ fn stack<C: Clock>(
     let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
     let shared_routes: Arc<[ModelRoute]> = routes.clone().into();
     let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
+    let observers = Observers::new(config.observe(), &routes, &exempt);
     // Until there are checks, it lets everything through.
     let gate = GateLayer::new(HealthRegistry::new())
         .with_exempt(exempt.clone())
         .with_routes(routes.as_slice())
         .with_reject(reject.clone());
-    let edge = EdgeLayer::new(config.http(), addresses, &shared_routes, &exempt, &reject);
+    let edge = EdgeLayer::new(config.http(), addresses, &shared_routes, &exempt, &reject, observers);
     let rate_limit = RateLimitLayer::new(limiter, identify.clone())
         .with_model_routes(routes.clone())
         .with_caller_extension()

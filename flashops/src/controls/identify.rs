@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::config::Anonymous;
+use flashops_tower::access_log::SeenCaller;
 use flashops_tower::identify::{self, ApiKeys, FromExtension, Identify, IdentifyError};
 use http::request::Parts;
 
@@ -25,9 +26,12 @@ impl ConfiguredCallers {
 
 impl Identify for ConfiguredCallers {
     fn identify(&self, parts: &Parts) -> Result<Caller, IdentifyError> {
-        if parts.extensions.get::<Caller>().is_some() {
-            return FromExtension::new().identify(parts);
-        }
-        ApiKeys::new(|key: &str| self.callers.find(key.as_bytes())).with_anonymous(self.anonymous).identify(parts)
+        let caller = if parts.extensions.get::<Caller>().is_some() {
+            FromExtension::new().identify(parts)
+        } else {
+            ApiKeys::new(|key: &str| self.callers.find(key.as_bytes())).with_anonymous(self.anonymous).identify(parts)
+        }?;
+        SeenCaller::note(&parts.extensions, &caller);
+        Ok(caller)
     }
 }

@@ -9,6 +9,7 @@ use flashops_core::store::MemoryStore;
 use flashops_tower::budget::{CallFailed, ModelRoute, TokenBudget, TokenBudgetLayer};
 use flashops_tower::fallback::{Fallback, FallbackLayer};
 use flashops_tower::gate::{Gate, GateLayer};
+use flashops_tower::http_metrics::FindRoute;
 use flashops_tower::rate_limit::{RateLimit, RateLimitLayer};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -38,6 +39,20 @@ impl<C: Clock> ControlsLayer<C> {
         routes: Arc<[ModelRoute]>,
     ) -> Self {
         Self { edge, gate, rate_limit, fallback, token_budget, routes }
+    }
+
+    /// The same, with the templates of routes that a router found as labels of metrics, such as
+    /// `flashops::axum::matched::matched_path`. Otherwise only the routes of models have labels of their own.
+    #[must_use]
+    pub fn with_route_of(self, template: FindRoute) -> Self {
+        Self { edge: self.edge.map_observers(|observers| observers.with_route_of(template)), ..self }
+    }
+
+    /// The same, measuring durations for logs and metrics with this clock; the system's unless told otherwise. The
+    /// clock of limits may be coarser.
+    #[must_use]
+    pub fn with_timer(self, clock: impl Clock + Clone) -> Self {
+        Self { edge: self.edge.map_observers(|observers| observers.with_clock(clock)), ..self }
     }
 
     pub(super) fn with_health(self, health: HealthRegistry) -> Self {
@@ -71,8 +86,10 @@ impl<C: Clock> fmt::Debug for ControlsLayer<C> {
 type Budgeted<S, C> =
     TokenBudget<CatchPanic<S, MarkPanic>, MemoryStore<C>, ConfiguredCallers, flashops_tower::budget::AlwaysSent>;
 
+type Limited<S, C> = RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>;
+
 impl<S, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Edge<Gate<RateLimit<Fallback<Budgeted<S, C>, MemoryStore<C>>, MemoryStore<C>, ConfiguredCallers>>>;
+    type Service = Edge<Gate<Limited<S, C>>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let caught = CatchPanicLayer::custom(MarkPanic).layer(inner);

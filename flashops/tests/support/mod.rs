@@ -115,7 +115,7 @@ impl Desk {
             counter.fetch_add(1, Ordering::Relaxed);
             async move { Ok::<_, BoxError>(inner(request).await) }
         });
-        let service = ServiceBuilder::new().layer(controls.layer()).service(counted);
+        let service = ServiceBuilder::new().layer(controls.layer().with_timer(clock.clone())).service(counted);
         let service = service.map_response(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()));
         Self { controls, clock, calls, service: service.boxed_clone() }
     }
