@@ -20,24 +20,24 @@ pub(super) struct BurnSpan {
 pub(super) struct Reach {
     pub(super) window: Duration,
     span: RingSpan,
-    /// What would be used in it evenly, times 1,000.
-    even: u128,
+    /// What would be used in it evenly is the first divided by the second: the amount times the window, and the period.
+    even: (u128, u128),
     level: u64,
 }
 
 impl Reach {
     fn new(window: Duration, factor: u64, amount: u64, period: Duration) -> Self {
-        let (nanos, period) = (window.as_nanos(), period.as_nanos().max(1));
-        // At most 2⁵³ × 1,000 × 2⁶⁶: an amount, and a window within 400 days.
-        let even = u128::from(amount).saturating_mul(1_000).saturating_mul(nanos) / period;
-        let level = even.saturating_mul(u128::from(factor)).div_ceil(1_000_000);
+        // In milliseconds of 400 days there are 35 bits, in a factor 20, so that none of this overflows.
+        let [times, per] = [window, period].map(|time| time.as_millis().max(1));
+        let even = (u128::from(amount).max(1) * times, per);
+        let level = (even.0 * u128::from(factor)).div_ceil(even.1 * 1_000);
         let level = u64::try_from(level).unwrap_or(u64::MAX).max(1);
         Self { window, span: RingSpan::new(window), even, level }
     }
 
     /// How many times as much as evenly, in thousandths.
     pub(super) fn rate(&self, used: u64) -> u64 {
-        let rate = u128::from(used) * 1_000_000 / self.even.max(1);
+        let rate = u128::from(used) * 1_000 * self.even.1 / self.even.0;
         u64::try_from(rate).unwrap_or(u64::MAX)
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn a_rate_is_how_many_times_as_much_as_evenly() {
         let span = urgent();
         assert_eq!((span.slow.rate(1_000), span.slow.rate(14_400), span.slow.rate(0)), (1_000, 14_400, 0));
-        assert_eq!(span.slow.rate(u64::MAX), 18_446_744_073_709_551_615, "it saturates");
+        assert_eq!(span.slow.rate(u64::MAX), u64::MAX, "nothing overflows");
     }
 
     proptest! {
