@@ -18,12 +18,12 @@
 //! | `CORS_ORIGINS` | pages that may call from a browser, such as `https://app.example.com`, or `*` | none |
 //! | `LOG_FORMAT` | of lines on the standard error: `json` or `human` | `human` on a terminal, else `json` |
 //! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
+//! | `ALERTMANAGER_URL`, `SLACK_WEBHOOK_URL` or either with `_FILE` | where alerts are sent, in place of `alertmanager` and `slack` of the configuration | |
 //! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
 //! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
 
 mod gateway {
     pub(crate) mod admin;
-    pub(crate) mod announce;
     pub(crate) mod app;
     pub(crate) mod health;
     pub(crate) mod observe;
@@ -37,6 +37,7 @@ mod gateway {
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use flashops_testkit::audit::{Finding, WindowAudit};
 use flashops_testkit::stub::StubProvider;
@@ -45,6 +46,9 @@ use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
+
+/// How long the last alerts may take to be delivered, for each webhook.
+const LAST_ALERTS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,6 +76,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
     drop(checks);
+    for delivery in app.deliveries {
+        delivery.finish(LAST_ALERTS).await;
+    }
     stub.shutdown().await;
     for finding in audit.iter().flat_map(WindowAudit::findings) {
         let Finding { limit, amount, keys, settlements, fullest, over } = finding;

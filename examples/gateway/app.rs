@@ -1,5 +1,6 @@
 //! The routes.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,8 +15,8 @@ use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
 use flashops::controls::ConfiguredCallers;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
-use flashops::core::health::HealthError;
 use flashops::core::store::MemoryStore;
+use flashops::tower::alert::Delivery;
 use flashops::tower::budget::ModelRoute;
 use flashops::tower::inspect::WireFormat;
 use flashops::tower::reject::headers::X_REQUEST_ID;
@@ -26,7 +27,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 
 use super::admin::{Admins, mark};
-use super::announce::Announce;
 use super::health::Health;
 use super::observe::only_admins;
 use super::pages;
@@ -42,22 +42,31 @@ pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
+    /// What delivers alerts.
+    pub(crate) deliveries: Vec<Delivery>,
 }
 
-pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> Result<App, HealthError> {
+pub(crate) fn app(
+    settings: &Settings,
+    providers: Providers,
+    exporter: PrometheusHandle,
+) -> Result<App, Box<dyn Error>> {
     let config = &settings.config;
     let audit = settings.audit.then(|| WindowAudit::new(config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let health = Health::new(&providers, &settings.dependencies)?;
-    let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models())
+    let controls = Controls::with_routes(config, CoarseClock::new(), recorders, routes_of_models())
         .with_health(health.service.clone());
     let controls = Arc::new(controls);
+    let deliveries = controls.deliver_alerts(config.alerts(), providers.client())?;
     let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
     let admins = Admins { allow: controls.addresses().clone(), callers };
+    let report = UsageReport::new(controls.budget().clone(), controls.tally().clone());
+    let report = report.with_alerts(Arc::clone(controls.alerts()));
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
-        .with_state(UsageReport::new(controls.budget().clone(), controls.tally().clone()));
+        .with_state(report);
     let metrics_route = Router::new()
         .route("/api/v1/metrics", get(metrics))
         .layer(from_fn(only_admins))
@@ -73,7 +82,7 @@ pub(crate) fn app(settings: &Settings, providers: Providers, exporter: Prometheu
         .layer(controls.layer().with_route_of(matched_path))
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit })
+    Ok(App { router, health, audit, deliveries })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use flashops_core::alert::{Alerts, MonthProjection};
 use flashops_core::budget::{Budget, UNKNOWN_PROVIDER};
 use flashops_core::caller::Caller;
 use flashops_core::clock::UnixSeconds;
@@ -27,18 +28,26 @@ use crate::extract::CurrentCaller;
 pub struct UsageReport<T: Store> {
     budget: Budget<T>,
     tally: Arc<Tally>,
+    alerts: Option<Arc<Alerts>>,
 }
 
 impl<T: Store> UsageReport<T> {
     /// A report on a budget whose recorder is this tally.
     pub const fn new(budget: Budget<T>, tally: Arc<Tally>) -> Self {
-        Self { budget, tally }
+        Self { budget, tally, alerts: None }
+    }
+
+    /// Tells those who see everybody's usage also what the month will cost, as far as these alerts watch it.
+    #[must_use]
+    pub fn with_alerts(self, alerts: Arc<Alerts>) -> Self {
+        Self { alerts: Some(alerts), ..self }
     }
 }
 
 impl<T: Store> Clone for UsageReport<T> {
     fn clone(&self) -> Self {
-        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally) }
+        let (tally, alerts) = (Arc::clone(&self.tally), self.alerts.clone());
+        Self { budget: self.budget.clone(), tally, alerts }
     }
 }
 
@@ -64,7 +73,8 @@ pub struct UsageQuery {
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
-/// of everyone who has one or whose first call is under way. There a limit of a user has an `org` too, since two
+/// of everyone who has one or whose first call is under way, and by [`UsageReport::with_alerts`] what the month costs.
+/// Instants are in seconds since 1970. There a limit of a user has an `org` too, since two
 /// organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
@@ -94,6 +104,9 @@ pub async fn usage<T: Store>(
     });
     if sees_all {
         told["fallbacks"] = fallbacks_json(&report.tally).into();
+        if let Some(month) = report.alerts.as_ref().and_then(|alerts| alerts.month(now)) {
+            told["month"] = month_json(&month, unit);
+        }
     }
     Json(told).into_response()
 }
@@ -202,6 +215,21 @@ fn row_json(row: &ReportRow, unit: MoneyUnit) -> Value {
 /// How often another model was tried since the start, by reason.
 fn fallbacks_json(tally: &Tally) -> Map<String, Value> {
     FallbackReason::ALL.into_iter().map(|reason| (reason.name().to_owned(), tally.fallbacks(reason).into())).collect()
+}
+
+/// What the calendar month costs, and will cost.
+fn month_json(month: &MonthProjection, unit: MoneyUnit) -> Value {
+    let money = |cost: Option<Cost>| cost.map(|cost| unit.format(cost));
+    json!({
+        "start": month.start.0,
+        "since": month.since.0,
+        "end": month.end.0,
+        "active_users": month.active_users,
+        "cost": unit.format(month.cost),
+        "projected_cost": money(month.projected),
+        "projected_cost_per_user": money(month.projected_each),
+        "currency": unit.currency(),
+    })
 }
 
 fn totals_json(totals: &Totals, unit: MoneyUnit) -> Map<String, Value> {

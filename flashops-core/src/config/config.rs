@@ -120,6 +120,13 @@ impl Config {
         &self.alerts
     }
 
+    /// Takes these instead of what the file says. Thresholds of limits stay as they are.
+    #[must_use]
+    pub fn with_alerts(mut self, alerts: AlertOptions) -> Self {
+        self.alerts = alerts;
+        self
+    }
+
     /// Everything else.
     pub const fn options(&self) -> &Options {
         &self.options

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use flashops_core::alert::Alerts;
 use flashops_core::budget::{Budget, RateLimiter};
 use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::{Config, Dialect, Format, HeaderFamilies, Options, RouteConfig};
@@ -8,7 +9,7 @@ use flashops_core::health::HealthRegistry;
 use flashops_core::limit::RoutePatterns;
 use flashops_core::price::Prices;
 use flashops_core::record::{EstimateErrors, Event, Recorder, Tally, TokenThreshold};
-use flashops_core::store::MemoryStore;
+use flashops_core::store::{MemoryStore, Store};
 use flashops_tower::budget::{ModelRoute, TokenBudgetLayer};
 use flashops_tower::fallback::FallbackLayer;
 use flashops_tower::gate::GateLayer;
@@ -20,6 +21,7 @@ use flashops_tower::reject::{self, DefaultReject};
 use http::HeaderMap;
 
 use super::ControlsLayer;
+use super::alerts::alerts;
 use super::edge::{EdgeLayer, address_rules};
 use super::identify::ConfiguredCallers;
 use super::observe::{self, Observers};
@@ -33,6 +35,7 @@ pub struct Controls<C: Clock = CoarseClock> {
     budget: Budget<MemoryStore<C>>,
     tally: Arc<Tally>,
     errors: Arc<EstimateErrors>,
+    alerts: Arc<Alerts>,
     addresses: AddressList,
     layer: ControlsLayer<C>,
 }
@@ -59,7 +62,9 @@ impl<C: Clock> Controls<C> {
         let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
             .expect("a configuration has checked its threshold");
         let prices = Prices::from(Arc::clone(config.prices()));
-        let recorder: Arc<dyn Recorder> = Arc::new((observe::recorders(config, &prices), recorder));
+        let alerts = alerts(config, prices.clone(), store.now());
+        let observers = (observe::recorders(config, &prices), Arc::clone(&alerts));
+        let recorder: Arc<dyn Recorder> = Arc::new((observers, recorder));
         let told = Arc::clone(&recorder);
         let tally = Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS)
             .on_threshold(move |reached| told.record(&Event::OrgThreshold(reached)));
@@ -70,7 +75,7 @@ impl<C: Clock> Controls<C> {
         let addresses = AddressList::new(address_rules(config.http()));
         let limiter = RateLimiter::with_store(store).with_recorder(Arc::new((Arc::clone(&tally), recorder)));
         let layer = stack(config, &budget, limiter, own, addresses.clone());
-        Self { budget, tally, errors, addresses, layer }
+        Self { budget, tally, errors, alerts, addresses, layer }
     }
 
     /// The same, turning requests away with 503 while a critical check of this registry for readiness fails. Health
@@ -94,6 +99,11 @@ impl<C: Clock> Controls<C> {
     /// How far estimates were off.
     pub const fn estimate_errors(&self) -> &Arc<EstimateErrors> {
         &self.errors
+    }
+
+    /// What tells an operator. Sinks can be added.
+    pub const fn alerts(&self) -> &Arc<Alerts> {
+        &self.alerts
     }
 
     /// Which addresses may come: to administrators' routes, and at all. Its rules can be replaced.
