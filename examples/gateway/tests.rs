@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use flashops::axum::handler::prometheus;
+use flashops::core::alert::WebhookUrl;
 use flashops::core::caller::Caller;
 use flashops::core::clock::{Moment, Tick};
 use flashops::core::config::{Config, NoSources};
@@ -18,6 +19,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::channel;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -33,10 +35,14 @@ fn gateway(more: &str, base_url: &str) -> Router {
 
 /// The same with what it depends on.
 fn started(more: &str, base_url: &str, depends_on: &str) -> App {
+    started_with(Config::from_toml(&format!("{DEFAULTS}{more}"), &NoSources).unwrap(), base_url, depends_on)
+}
+
+fn started_with(config: Config, base_url: &str, depends_on: &str) -> App {
     let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
-        config: Config::from_toml(&format!("{DEFAULTS}{more}"), &NoSources).unwrap(),
+        config,
         openai: upstream(),
         anthropic: upstream(),
         audit: false,
@@ -445,5 +451,45 @@ async fn everybodys_usage_is_shown_to_the_networks_of_administrators_behind_a_pr
         assert_eq!(body["totals"]["requests"], seen, "{peer}: {body}");
         assert!(body["limits"].to_string().contains(&format!("\"key\":\"{key}\"")), "{peer}: {body}");
     }
+    stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn alerts_go_to_the_webhooks_that_are_configured_and_the_month_is_in_the_report() {
+    let stub = StubProvider::start().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, mut hooks) = channel(8);
+    let hook = move |request: Request<Body>| {
+        let told = told.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            told.send((head.uri.path().to_owned(), serde_json::from_slice::<Value>(&body).unwrap())).await.unwrap();
+        }
+    };
+    let server = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(hook)).await });
+    let limit = "[[limit]]\nname = \"few\"\nscope = \"global\"\nresource = \"tokens\"\namount = 1000\nwindow = \"1d\"\n\
+                 thresholds = [0.001]\n";
+    let mut config = Config::from_toml(&format!("{DEFAULTS}{limit}"), &NoSources).unwrap();
+    let mut alerts = config.alerts().clone();
+    alerts.alertmanager = WebhookUrl::new(&format!("http://{address}"));
+    alerts.slack = WebhookUrl::new(&format!("http://{address}/slack"));
+    config = config.with_alerts(alerts);
+    let app = started_with(config, &stub.base_url(), "");
+    assert_eq!(send(&app.router, Method::POST, "/v1/chat/completions").await.status, StatusCode::OK);
+    let mut got = Vec::new();
+    for _ in 0..2 {
+        got.push(timeout(Duration::from_secs(30), hooks.recv()).await.unwrap().unwrap());
+    }
+    got.sort_by(|one, other| one.0.cmp(&other.0));
+    let summary = "few: all together came up to 0.1 %: used 7 tokens of 1000 tokens";
+    assert_eq!((got[0].0.as_str(), &got[0].1[0]["annotations"]["summary"]), ("/api/v2/alerts", &json!(summary)));
+    assert_eq!(got[1], ("/slack".to_owned(), json!({ "text": format!("[ticket] {summary}") })));
+    let mut request = Request::get("/api/v1/ai/usage").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4_000))));
+    let report = answered(&app.router, request).await;
+    assert_eq!(report.body["month"]["active_users"], 1);
+    server.abort();
     stub.shutdown().await;
 }
