@@ -149,6 +149,29 @@ fn monthly() -> Desk {
     Desk::new(vec![limit.with_mode(Mode::Warn).with_thresholds([400]).unwrap()], &rules)
 }
 
+/// The labels of an alert.
+fn of(name: &str, scope: &str, limit: &str, resource: &str, severity: &str) -> Value {
+    let mut labels = json!({
+        "alertname": name, "severity": severity, "limit": limit, "scope": scope, "resource": resource,
+    });
+    if scope == "user" {
+        (labels["key"], labels["org"]) = ("a<b>&c".into(), "acme \"7\"".into());
+    }
+    labels
+}
+
+/// An alert as an Alertmanager takes it.
+fn alert(mut labels: Value, more: Option<(&str, &str)>, summary: &str, until: &str) -> Value {
+    more.into_iter().for_each(|(name, value)| labels[name] = value.into());
+    json!({
+        "labels": labels,
+        "annotations": { "summary": summary },
+        "startsAt": "2026-01-11T00:00:00Z",
+        "endsAt": until,
+        "generatorURL": "https://gateway.example.com/usage?a=1&b=2",
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_alertmanager_gets_each_kind_of_alert_in_the_form_of_its_second_version() {
     let (desk, asked) = (monthly(), Asked::default());
@@ -162,26 +185,6 @@ async fn an_alertmanager_gets_each_kind_of_alert_in_the_form_of_its_second_versi
         ("POST", &"http://hooks.internal/secret/api/v2/alerts".parse().unwrap())
     );
     assert_eq!(request.headers()[CONTENT_TYPE], "application/json");
-    let of = |name: &str, scope: &str, limit: &str, resource: &str, severity: &str| {
-        let mut labels = json!({
-            "alertname": name, "severity": severity, "limit": limit, "scope": scope, "resource": resource,
-        });
-        if scope == "user" {
-            (labels["key"], labels["org"]) = ("a<b>&c".into(), "acme \"7\"".into());
-        }
-        labels
-    };
-    let alert = |labels: Value, more: Option<(&str, &str)>, summary: &str, until: &str| {
-        let mut labels = labels;
-        more.into_iter().for_each(|(name, value)| labels[name] = value.into());
-        json!({
-            "labels": labels,
-            "annotations": { "summary": summary },
-            "startsAt": "2026-01-11T00:00:00Z",
-            "endsAt": until,
-            "generatorURL": "https://gateway.example.com/usage?a=1&b=2",
-        })
-    };
     let who = "user a<b>&c of acme \"7\"";
     let (month, hour) = ("2026-02-01T00:00:00Z", "2026-01-11T01:00:00Z");
     let anomaly = |scope: &str, who: &str, resource: &str, used: &str, usual: &str| {

@@ -600,7 +600,7 @@ fn a_budget_that_will_not_last_is_told_while_most_of_it_is_left_and_once() {
     let of = |day, kind| (day, kind, "acme".to_owned());
     let burns = days.iter().filter(|(_, kind, _)| *kind == "burn-rate").count();
     days.retain(|(_, kind, _)| *kind != "burn-rate");
-    // After four days 1.80 make 13.95 in 31; eight dollars are there with the sixteenth day, and ten with the nineteenth.
+    // After four days 1.80 make 13.95 in 31. Eight dollars are there with the sixteenth day, ten with the nineteenth.
     assert_eq!(days, [of(4, "projection"), of(15, "threshold"), of(18, "threshold")]);
     // All of a day's money comes at once: more than 2 % of the month in an hour on nineteen days; more than 5 % in six
     // hours on fifteen of them; and two such days, the one before in the oldest bucket, more than 10 % on fourteen.

@@ -190,7 +190,9 @@ mod tests {
                 let trailing = |log: &[(u64, u64)], window: u64| -> u64 {
                     log.iter().filter(|(then, _)| then + window > now).map(|(_, amount)| amount).sum()
                 };
-                let above = |log: &[(u64, u64)], slow, fast| trailing(log, slow) >= 14_400 && trailing(log, fast) >= 1_200;
+                let above = |log: &[(u64, u64)], slow, fast| {
+                    trailing(log, slow) >= 14_400 && trailing(log, fast) >= 1_200
+                };
                 // Low enough, however the oldest bucket counts.
                 let quiet = trailing(&log, 3_693) < 12_900 || trailing(&log, 308) < 1_050;
                 log.push((now, amount));
@@ -205,8 +207,8 @@ mod tests {
 
         #[test]
         fn no_numbers_overflow(
-            factor in 1_u64..=1_000_000, amount in any::<u64>(), slow in 1_u64..=34_560_000, period in 1_u64..=34_560_000,
-            used in any::<u64>()
+            factor in 1_u64..=1_000_000, amount in any::<u64>(), used in any::<u64>(), slow in 1_u64..=34_560_000,
+            period in 1_u64..=34_560_000,
         ) {
             let [slow, period] = [slow, period].map(Duration::from_secs);
             let rule = BurnRule { factor, slow, fast: slow / 12, severity: Severity::Page };

@@ -7,8 +7,8 @@ pub const ALERT_TARGET: &str = "flashops::alert";
 
 /// Logs every alert as a warning.
 ///
-/// The event has the fields `alert`, `severity`, `limit`, `scope`, `key`, `org` and `resource`, and says the rest in its
-/// message. It goes to whoever listens to [`tracing`], under [`ALERT_TARGET`].
+/// The event has the fields `alert`, `severity`, `limit`, `scope`, `key`, `org` and `resource`, and says the rest in
+/// its message. It goes to whoever listens to [`tracing`], under [`ALERT_TARGET`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AlertLog;
 

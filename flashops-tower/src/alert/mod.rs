@@ -48,8 +48,8 @@
 //! and after any other answer, these alerts are given up and counted.
 //!
 //! An Alertmanager gets the alerts as `POST /api/v2/alerts` takes them, with the labels `alertname`, `severity`,
-//! `limit`, `scope`, `key`, `org`, `resource`, and `threshold` or `factor`; it takes an alert for over when `endsAt` has
-//! come. Slack gets one line for each.
+//! `limit`, `scope`, `key`, `org`, `resource`, and `threshold` or `factor`; it takes an alert for over when
+//! `endsAt` has come. Slack gets one line for each.
 //!
 //! Edge cases: nothing shows the URL of a webhook; why a delivery failed is logged as a status, or as no answer. An
 //! answer is read up to [`MAX_BODY`](crate::health::MAX_BODY) bytes. Names of users and organisations are in the
