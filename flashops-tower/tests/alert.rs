@@ -90,7 +90,9 @@ impl Desk {
 
 /// What a webhook was asked for, and when.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<(Instant, Request<String>)>>>);
+struct Asked(Arc<Mutex<Vec<Attempt>>>);
+
+type Attempt = (Instant, Request<String>);
 
 impl Asked {
     /// A client that answers with these in order, and with 200 afterwards.

@@ -216,7 +216,8 @@ mod tests {
             let mut burn = Burn::default();
             burn.count(&span, used, at(1));
             burn.count(&span, used, at(2));
-            prop_assert!(span.slow.level >= 1 && span.slow.rate(used) <= u64::MAX);
+            prop_assert!(span.slow.level >= 1);
+            let _saturates = span.slow.rate(used);
         }
     }
 }

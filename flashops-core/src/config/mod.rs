@@ -171,7 +171,8 @@
 //! Edge cases: a text above [`MAX_TEXT_BYTES`] is refused unread. An error is one line, and speaks of one mistake. It
 //! never contains an API key or the URL of a webhook: of a line with a key that is not in these tables, or that could
 //! hold a secret, it shows only what stands before the `=`. A user or an organisation cannot be named like an address,
-//! since anonymous callers count under theirs. Where a limit is on cost, a route's models must have a price in the book.
+//! since anonymous callers count under theirs. Where a limit is on cost, a route's models must have a price in the
+//! book.
 //!
 //! What this module does not do: read files or the environment other than through [`Sources`], watch them for changes,
 //! or build stores and layers.
