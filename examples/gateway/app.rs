@@ -13,7 +13,6 @@ use flashops::Controls;
 use flashops::axum::handler::{UsageReport, metrics, usage};
 use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
-use flashops::controls::ConfiguredCallers;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::store::MemoryStore;
 use flashops::tower::alert::Delivery;
@@ -56,12 +55,12 @@ pub(crate) fn app(
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let health = Health::new(&providers, &settings.dependencies)?;
     let controls = Controls::with_routes(config, CoarseClock::new(), recorders, routes_of_models())
-        .with_health(health.service.clone());
+        .with_health(health.service.clone())
+        .with_route_of(matched_path);
     let controls = Arc::new(controls);
+    let admins = Admins { controls: Arc::clone(&controls) };
     let deliveries = controls.deliver_alerts(config.alerts(), providers.client())?;
-    let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
-    let admins = Admins { allow: controls.addresses().clone(), callers };
-    let report = UsageReport::new(controls.budget().clone(), controls.tally().clone());
+    let report = UsageReport::new(controls.current_budget().clone(), controls.tally().clone());
     let report = report.with_alerts(Arc::clone(controls.alerts()));
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
@@ -79,7 +78,7 @@ pub(crate) fn app(
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .merge(pages::routes())
         .fallback(pages::not_found)
-        .layer(controls.layer().with_route_of(matched_path))
+        .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
     Ok(App { router, health, audit, deliveries })

@@ -358,7 +358,7 @@ async fn an_admin_sees_what_the_month_will_cost_in_all_and_for_each_active_user(
     let (clock, tally) = (ManualClock::new(), Arc::new(Tally::new()));
     let store = Arc::new(MemoryStore::new(Arc::new(policy()), clock.clone()));
     let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
-    let alerts = Arc::new(Alerts::new(&policy(), prices.clone(), &AlertRules::default(), store.now()));
+    let alerts = Arc::new(Alerts::new(Arc::new(policy()), prices.clone(), &AlertRules::default(), store.now()));
     let budget = Budget::new(store, prices, (Arc::clone(&tally), Arc::clone(&alerts)));
     let desk = Desk { budget, tally, clock };
     let report = UsageReport::new(desk.budget.clone(), Arc::clone(&desk.tally)).with_alerts(alerts);

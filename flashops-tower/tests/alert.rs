@@ -46,7 +46,7 @@ impl Desk {
     fn new(limits: Vec<Limit>, rules: &AlertRules) -> Self {
         let (policy, clock) = (Arc::new(Policy::new(limits).unwrap()), ManualClock::new());
         let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
-        let alerts = Arc::new(Alerts::new(&policy, prices.clone(), rules, clock.now()));
+        let alerts = Arc::new(Alerts::new(Arc::clone(&policy), prices.clone(), rules, clock.now()));
         let store = Arc::new(MemoryStore::new(policy, clock.clone()));
         Self { budget: Budget::new(store, prices, Arc::clone(&alerts)), alerts, clock }
     }

@@ -10,6 +10,7 @@
 //! | `axum` (feature) | extractors and handlers |
 //! | `log` (feature) | lines of a log, for `tracing-subscriber` |
 //! | [`Controls`] | all layers of a configuration, in the right order |
+//! | [`reload`] | another configuration without a restart |
 //!
 //! Start with [`Controls`] and a configuration, or with one layer:
 //! [`TokenBudgetLayer`](tower::budget::TokenBudgetLayer), [`RateLimitLayer`](tower::rate_limit::RateLimitLayer).
@@ -18,6 +19,7 @@
 pub mod controls;
 #[cfg(feature = "log")]
 pub mod log;
+pub mod reload;
 
 pub use flashops_core as core;
 pub use flashops_tower as tower;

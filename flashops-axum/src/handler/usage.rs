@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use flashops_core::alert::{Alerts, MonthProjection};
-use flashops_core::budget::{Budget, UNKNOWN_PROVIDER};
+use flashops_core::budget::{Budget, CurrentBudget, UNKNOWN_PROVIDER};
 use flashops_core::caller::Caller;
 use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
@@ -26,15 +26,15 @@ use crate::extract::CurrentCaller;
 
 /// What the usage handler reports on: a budget, and the tally that records it.
 pub struct UsageReport<T: Store> {
-    budget: Budget<T>,
+    budget: CurrentBudget<T>,
     tally: Arc<Tally>,
     alerts: Option<Arc<Alerts>>,
 }
 
 impl<T: Store> UsageReport<T> {
-    /// A report on a budget whose recorder is this tally.
-    pub const fn new(budget: Budget<T>, tally: Arc<Tally>) -> Self {
-        Self { budget, tally, alerts: None }
+    /// A report on a budget whose recorder is this tally: one for good, or a handle on the one in force.
+    pub fn new(budget: impl Into<CurrentBudget<T>>, tally: Arc<Tally>) -> Self {
+        Self { budget: budget.into(), tally, alerts: None }
     }
 
     /// Tells those who see everybody's usage also what the month will cost, as far as these alerts watch it.
@@ -84,16 +84,17 @@ pub async fn usage<T: Store>(
 ) -> Response {
     let asked = query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h")));
     let Ok(Some(window)) = asked else { return bad_window() };
-    let now = report.budget.store().now();
+    let budget = report.budget.load();
+    let now = budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
     // Limits hold also for those who used nothing in this window, or nothing yet.
     let everybody = sees_all.then(|| report.tally.row_keys());
-    let limits = match report.limits(&caller, everybody.as_deref()).await {
+    let limits = match limits_of(&budget, &caller, everybody.as_deref()).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
-    let unit = report.budget.price_handle().unit();
+    let unit = budget.price_handle().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
     let mut told = json!({
         "window_seconds": window.map(|window| window.as_secs()),
@@ -162,44 +163,46 @@ impl<'a> From<Key<'a>> for Holder<'a> {
     }
 }
 
-impl<T: Store> UsageReport<T> {
-    /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, everybody: Option<&[RowKey]>) -> Result<Vec<Value>, StoreError> {
-        let own = caller.scopes().with(Key::global());
-        let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
-        for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
-            (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
-        }
-        let prices = self.budget.prices();
-        for row in everybody.unwrap_or_default() {
-            let Some([user, org]) = row.keys() else { continue };
-            let known = prices.model(row.model());
-            let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
-            let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
-            holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
-            holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
-        }
-        let mut seen = HashSet::new();
-        holders.retain(|holder| seen.insert(holder.key.fingerprint()));
-        holders.sort_by_key(|holder| (holder.key.scope(), holder.name, holder.org));
-        let mut found = Vec::new();
-        for holder in &holders {
-            found.extend(self.standings_of(holder).await?);
-        }
-        Ok(found)
+/// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
+async fn limits_of<T: Store>(
+    budget: &Budget<T>,
+    caller: &Caller,
+    everybody: Option<&[RowKey]>,
+) -> Result<Vec<Value>, StoreError> {
+    let own = caller.scopes().with(Key::global());
+    let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
+    for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
+        (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
     }
+    let prices = budget.prices();
+    for row in everybody.unwrap_or_default() {
+        let Some([user, org]) = row.keys() else { continue };
+        let known = prices.model(row.model());
+        let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
+        let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
+        holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
+        holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
+    }
+    let mut seen = HashSet::new();
+    holders.retain(|holder| seen.insert(holder.key.fingerprint()));
+    holders.sort_by_key(|holder| (holder.key.scope(), holder.name, holder.org));
+    let mut found = Vec::new();
+    for holder in &holders {
+        found.extend(standings_of(budget, holder).await?);
+    }
+    Ok(found)
+}
 
-    async fn standings_of(&self, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
-        let policy = self.budget.policy();
-        let all = policy.select(|limit| limit.scope() == holder.key.scope());
-        if all.is_empty() {
-            return Ok(Vec::new());
-        }
-        let standings = self.budget.store().standings(&Scopes::new().with(holder.key), all).await?;
-        let unit = self.budget.price_handle().unit();
-        let json = |standing: &Standing| limit_json(policy.limit(standing.limit), holder, standing, unit);
-        Ok(standings.iter().map(json).collect())
+async fn standings_of<T: Store>(budget: &Budget<T>, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
+    let policy = budget.policy();
+    let all = policy.select(|limit| limit.scope() == holder.key.scope());
+    if all.is_empty() {
+        return Ok(Vec::new());
     }
+    let standings = budget.store().standings(&Scopes::new().with(holder.key), all).await?;
+    let unit = budget.price_handle().unit();
+    let json = |standing: &Standing| limit_json(policy.limit(standing.limit), holder, standing, unit);
+    Ok(standings.iter().map(json).collect())
 }
 
 fn row_json(row: &ReportRow, unit: MoneyUnit) -> Value {

@@ -12,9 +12,10 @@ use super::sink::AlertSink;
 use super::subject::{key_of, name_of};
 use super::table::{States, Table, TableKey};
 use super::watch::{Found, Watch, WatchRule, later};
+use super::watched::Watched;
 use crate::budget::scopes;
 use crate::clock::Moment;
-use crate::key::{Key, Scope, ScopeSet};
+use crate::key::{Key, Scope};
 use crate::limit::{LimitSet, Policy, Resource, Window};
 use crate::price::{Model, Prices};
 use crate::record::{CallInfo, Event, Recorder, SettledCall, ThresholdReached};
@@ -40,11 +41,8 @@ type Sinks = Vec<Arc<dyn AlertSink>>;
 /// See the [module docs](super) for an example.
 pub struct Alerts {
     prices: Prices,
-    /// When it began to look.
-    born: Moment,
-    watched: Vec<WatchRule>,
-    watched_set: LimitSet,
-    watched_scopes: ScopeSet,
+    rules: AlertRules,
+    watched: ArcSwap<Watched>,
     watches: Table<Watch>,
     anomaly: Option<AnomalyRule>,
     histories: Table<History>,
@@ -60,11 +58,7 @@ impl Alerts {
     pub const MAX_SINKS: usize = 16;
 
     /// Watches for these rules on the limits of a policy, from now on; without a sink.
-    pub fn new(policy: &Policy, prices: Prices, rules: &AlertRules, now: Moment) -> Self {
-        let watched: Vec<_> =
-            policy.indexed().filter_map(|(index, limit)| WatchRule::new(index, limit, rules)).collect();
-        let mut watched_set = LimitSet::EMPTY;
-        watched.iter().for_each(|rule| watched_set.insert(rule.index));
+    pub fn new(policy: Arc<Policy>, prices: Prices, rules: &AlertRules, now: Moment) -> Self {
         let month = rules.month.map(|rule| {
             let calendar =
                 Calendar::new(CalendarUnit::Month, "UTC", None).expect("UTC is a zone, and months have days");
@@ -72,16 +66,20 @@ impl Alerts {
         });
         Self {
             prices,
-            born: now,
-            watched_scopes: watched.iter().map(|rule| rule.limit.scope()).collect(),
-            watched,
-            watched_set,
+            watched: ArcSwap::from_pointee(Watched::new(policy, rules, now.unix)),
+            rules: rules.clone(),
             watches: Table::new(Self::MAX_KEYS),
             anomaly: rules.anomaly,
             histories: Table::new(Self::MAX_KEYS),
             month,
             sinks: ArcSwap::default(),
         }
+    }
+
+    /// Watches the limits of another policy, by the same rules. What was told of limits that are the same stays told; of
+    /// others nothing was seen before now.
+    pub fn replace_policy(&self, policy: Arc<Policy>, now: Moment) {
+        self.watched.rcu(|watched| watched.followed_by(Arc::clone(&policy), &self.rules, now.unix));
     }
 
     /// Tells this one too, from now on. Beyond [`Alerts::MAX_SINKS`] the oldest goes.
@@ -128,10 +126,12 @@ impl Alerts {
 
     fn settled(&self, settled: &SettledCall<'_>) {
         let used = amounts(settled);
-        let limits = settled.limits.intersection(self.watched_set);
+        let watched = self.watched.load();
+        let limits = watched.counted(settled);
         if !limits.is_empty() {
-            self.watch(settled, limits, &used);
+            self.watch(&watched, settled, limits, &used);
         }
+        drop(watched);
         if let Some(rule) = &self.anomaly {
             for scope in COMPARED {
                 self.compare(rule, scope, settled, &used);
@@ -146,16 +146,18 @@ impl Alerts {
     }
 
     /// Looks at all limits that counted the call.
-    fn watch(&self, settled: &SettledCall<'_>, limits: LimitSet, used: &Amounts) {
+    fn watch(&self, watched: &Watched, settled: &SettledCall<'_>, limits: LimitSet, used: &Amounts) {
         let (call, now) = (settled.call, settled.ended);
         let book = self.prices.load();
         let known = book.model(&call.model);
-        let scopes = scopes(call, known, self.watched_scopes);
+        let scopes = scopes(call, known, watched.scopes);
         let mut found = Vec::new();
-        for rule in self.watched.iter().filter(|rule| limits.contains(rule.index)) {
+        for rule in watched.rules.iter().filter(|rule| limits.contains(rule.index)) {
             let (limit, amount) = (&rule.limit, rule.limit.resource().of(used));
             let Some(key) = scopes.key(limit.scope()).filter(|_| amount > 0) else { continue };
-            self.count(rule, key, call.caller.is_anonymous(), amount, now, &mut found);
+            let of_caller = matches!(limit.scope(), Scope::User | Scope::Org | Scope::Ip);
+            let anonymous = of_caller && call.caller.is_anonymous();
+            self.count((watched, rule), key, anonymous, amount, now, &mut found);
             let subject = || subject(limit.name(), limit.scope(), limit.resource(), call, known);
             self.tell(found.drain(..).map(|found| (found, subject())), now);
         }
@@ -163,7 +165,7 @@ impl Alerts {
 
     fn count(
         &self,
-        rule: &WatchRule,
+        (watched, rule): (&Watched, &WatchRule),
         key: &Key<'_>,
         anonymous: bool,
         amount: u64,
@@ -171,16 +173,10 @@ impl Alerts {
         found: &mut Vec<Found>,
     ) {
         // Who was refused before may have used some that nobody saw.
-        let make = |missed: bool| Watch::new(rule, if missed { now.unix } else { self.born.unix });
-        let is_idle = |watch: &mut Watch, part: u8| {
-            let rule = self.watched.iter().find(|rule| rule.index.get() == usize::from(part));
-            rule.is_none_or(|rule| watch.is_idle(rule, now))
-        };
-        // A policy has fewer limits than a byte has values.
-        let part = u8::try_from(rule.index.get()).unwrap_or(u8::MAX);
-        let of_caller = matches!(rule.limit.scope(), Scope::User | Scope::Org | Scope::Ip);
-        let states = States { anonymous: anonymous && of_caller, make: &make, is_idle: &is_idle };
-        let key = TableKey { key: key.fingerprint(), part };
+        let make = |missed: bool| Watch::new(rule, if missed { now.unix } else { rule.since });
+        let is_idle = |watch: &mut Watch, number: u32| watched.rule(number).is_none_or(|rule| watch.is_idle(rule, now));
+        let states = States { anonymous, make: &make, is_idle: &is_idle };
+        let key = TableKey { key: key.fingerprint(), part: rule.number };
         let _no_room = self.watches.with(key, &states, |watch| watch.count(rule, amount, now, found));
     }
 
@@ -188,7 +184,7 @@ impl Alerts {
     fn compare(&self, rule: &AnomalyRule, scope: Scope, settled: &SettledCall<'_>, used: &Amounts) {
         let (call, now) = (settled.call, settled.ended);
         let key = TableKey { key: key_of(scope, call).fingerprint(), part: 0 };
-        let is_idle = |history: &mut History, _: u8| history.is_idle(rule, now);
+        let is_idle = |history: &mut History, _: u32| history.is_idle(rule, now);
         let anonymous = scope == Scope::User && call.caller.is_anonymous();
         let states = States { anonymous, make: &|_| History::default(), is_idle: &is_idle };
         let amounts = MEASURED.map(|resource| resource.of(used));
@@ -244,6 +240,6 @@ impl Recorder for Alerts {
 
 impl fmt::Debug for Alerts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Alerts").field("watched", &self.watched_set).finish_non_exhaustive()
+        f.debug_struct("Alerts").field("watched", &self.watched.load().set).finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@
 //! let store = Arc::new(MemoryStore::new(Arc::clone(&policy), ManualClock::new()));
 //! let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
 //!
-//! let alerts = Arc::new(Alerts::new(&policy, prices.clone(), &AlertRules::default(), store.now()));
+//! let alerts = Arc::new(Alerts::new(Arc::clone(&policy), prices.clone(), &AlertRules::default(), store.now()));
 //! let (channel, told) = ChannelSink::new(64);
 //! alerts.add_sink(channel);
 //! let budget = Budget::new(store, prices, alerts);
@@ -62,7 +62,8 @@
 //! then. The windows of a burn rate count their oldest fortieth whole, so it is never late and can be that much early.
 //! Limits in shadow, of zero, for a lifetime, and on requests that call no model have thresholds only. What is used is
 //! what this process settled: debt of an earlier period and other processes are in thresholds, as far as the store
-//! knows them, and not in the others. An anonymous caller is called by its network, so whoever reads alerts sees that.
+//! knows them, and not in the others. Where another policy comes into force, a limit that is the same goes on, and of any
+//! other nothing was seen before. An anonymous caller is called by its network, so whoever reads alerts sees that.
 //!
 //! What this module does not do: send anything anywhere, or say that an alert is over. Sinks do the first, and
 //! [`Alert::until`] says how long it is of interest.
@@ -81,6 +82,7 @@ mod subject;
 mod table;
 mod url;
 mod watch;
+mod watched;
 
 #[cfg(test)]
 mod tests;

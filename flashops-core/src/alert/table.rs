@@ -36,13 +36,13 @@ struct Entry<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TableKey {
     pub(super) key: Fingerprint,
-    pub(super) part: u8,
+    pub(super) part: u32,
 }
 
 impl TableKey {
     /// Fingerprints are seeded hashes already.
     const fn hash(self) -> u64 {
-        self.key.0.wrapping_add((self.part as u64) << 57)
+        self.key.0 ^ (self.part as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) struct States<'a, T> {
     /// Makes one. It is told whether one of this key can have gone or been refused before.
     pub(super) make: &'a dyn Fn(bool) -> T,
     /// Whether forgetting one loses nothing.
-    pub(super) is_idle: &'a dyn Fn(&mut T, u8) -> bool,
+    pub(super) is_idle: &'a dyn Fn(&mut T, u32) -> bool,
 }
 
 impl<T> Table<T> {

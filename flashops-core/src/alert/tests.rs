@@ -39,7 +39,7 @@ fn desk(limits: Vec<Limit>, rules: &AlertRules) -> Desk {
     let (policy, clock) = (Arc::new(Policy::new(limits).unwrap()), ManualClock::new());
     let store = Arc::new(MemoryStore::new(Arc::clone(&policy), clock.clone()));
     let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
-    let alerts = Arc::new(Alerts::new(&policy, prices.clone(), rules, clock.now()));
+    let alerts = Arc::new(Alerts::new(Arc::clone(&policy), prices.clone(), rules, clock.now()));
     let (channel, told) = ChannelSink::new(1 << 16);
     alerts.add_sink(channel);
     Desk { budget: Budget::new(store, prices, Arc::clone(&alerts)), alerts, clock, told }
@@ -194,7 +194,7 @@ fn a_period_that_began_before_the_process_is_projected_from_what_was_seen() {
     clock.advance(20 * DAY);
     let policy = Arc::new(Policy::new(policy).unwrap());
     let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
-    let alerts = Arc::new(Alerts::new(&policy, prices.clone(), &projection(), clock.now()));
+    let alerts = Arc::new(Alerts::new(Arc::clone(&policy), prices.clone(), &projection(), clock.now()));
     let (channel, told) = ChannelSink::new(8);
     alerts.add_sink(channel);
     let store = Arc::new(MemoryStore::new(policy, clock.clone()));
@@ -403,6 +403,32 @@ fn a_flood_of_keys_tells_nobody_twice_and_what_has_no_room_is_counted() {
     desk.clock.advance(4 * DAY);
     desk.call(&bob, 1);
     assert_eq!(desk.told(), ["projection of user bob of acme: budget"], "who is known has room beside them");
+}
+
+#[test]
+fn another_policy_keeps_what_was_told_of_a_limit_that_is_the_same_and_knows_calls_that_began_before() {
+    let same = || tokens("budget", Scope::Org, 1_000, monthly());
+    let before = desk(vec![same(), tokens("gone", Scope::User, 1_000_000, monthly())], &projection());
+    before.clock.advance(10 * DAY);
+    before.call(&ann(), 400);
+    assert_eq!(before.told(), ["projection of org acme: budget"]);
+    // The limit that was the first is the second now, after one that was not there.
+    let policy = Arc::new(Policy::new(vec![tokens("new", Scope::User, 2_000, monthly()), same()]).unwrap());
+    let store = before.budget.store().succeed(Arc::clone(&policy));
+    before.alerts.replace_policy(policy, before.clock.now());
+    let after = before.budget.with_store(store);
+    call(&after, &ann(), 1);
+    assert_eq!(before.told(), [""; 0], "it was told, and the new one has seen nothing of the month yet");
+    // Of another organisation 200 come with a call that began before, and 200 after.
+    let other = Caller::new("bob", "initech");
+    before.call(&other, 200);
+    assert_eq!(before.told(), [""; 0]);
+    call(&after, &other, 200);
+    assert_eq!(before.told(), ["projection of org initech: budget"]);
+    before.clock.advance(4 * DAY);
+    call(&after, &ann(), 400);
+    // 401 in the four days since it is there make 2,105 in the 21 until the end.
+    assert_eq!(before.told(), ["projection of user ann of acme: new"]);
 }
 
 #[test]

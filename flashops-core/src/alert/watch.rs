@@ -16,6 +16,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(super) struct WatchRule {
     pub(super) index: LimitIndex,
+    /// Tells it apart from every other that there was.
+    pub(super) number: u32,
+    /// Since when it is watched.
+    pub(super) since: UnixSeconds,
     pub(super) limit: Limit,
     projection: Option<(ProjectionRule, Calendar)>,
     burns: Box<[BurnSpan]>,
@@ -24,7 +28,12 @@ pub(super) struct WatchRule {
 impl WatchRule {
     /// `None` where there is nothing to watch: of limits without a period, of zero, and in shadow, and of those that
     /// count requests which are never settled.
-    pub(super) fn new(index: LimitIndex, limit: &Limit, rules: &AlertRules) -> Option<Self> {
+    pub(super) fn new(
+        index: LimitIndex,
+        limit: &Limit,
+        rules: &AlertRules,
+        (number, since): (u32, UnixSeconds),
+    ) -> Option<Self> {
         let settled = limit.resource() != Resource::Requests || limit.calls_model() == Some(true);
         if limit.amount() == 0 || limit.mode() == Mode::Shadow || !settled {
             return None;
@@ -38,7 +47,7 @@ impl WatchRule {
         let burns: Box<[_]> = burning.map(|rule| BurnSpan::new(*rule, limit.amount(), period)).collect();
         let projection = rules.projection.zip(calendar);
         let is_watched = projection.is_some() || !burns.is_empty();
-        is_watched.then(|| Self { index, limit: limit.clone(), projection, burns })
+        is_watched.then(|| Self { index, number, since, limit: limit.clone(), projection, burns })
     }
 }
 

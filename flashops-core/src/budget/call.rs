@@ -311,6 +311,7 @@ impl<S: Store> Call<S> {
         let settled = SettledCall {
             call,
             limits: open.limits,
+            policy: open.budget.policy(),
             ending,
             usage,
             estimate,

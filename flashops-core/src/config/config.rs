@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::alerts::{self, AlertOptions};
 use super::callers;
+use super::digest::{Digest, Digesting};
 use super::error::ConfigError;
 use super::http::{self, HttpOptions};
 use super::limits::{self, Share};
@@ -38,6 +39,7 @@ pub struct Config {
     http: HttpOptions,
     alerts: AlertOptions,
     observe: Observe,
+    text: Digest,
 }
 
 impl Config {
@@ -50,7 +52,9 @@ impl Config {
         if text.len() > MAX_TEXT_BYTES {
             return Err(ConfigError::TooLong);
         }
-        Self::read(text, sources).map_err(|mistake| ConfigError::at(text, &mistake))
+        let sources = Digesting::new(sources, text);
+        let config = Self::read(text, &sources).map_err(|mistake| ConfigError::at(text, &mistake))?;
+        Ok(Self { text: sources.digest(), ..config })
     }
 
     /// Reads the configuration in a file, with files relative to its directory and the environment of this process.
@@ -67,6 +71,14 @@ impl Config {
         let text = sources::read(path, MAX_TEXT_BYTES).map_err(unreadable)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         Self::from_toml(&text, &SystemSources::in_directory(directory))
+    }
+
+    /// Whether this was read from the same text as another one, and from the same files and variables that it names.
+    ///
+    /// Texts are compared by 128 bits of SipHash under a fixed key: whoever writes configurations could make two that
+    /// pass for the same.
+    pub fn is_unchanged_from(&self, other: &Self) -> bool {
+        self.text == other.text && self.http == other.http && self.alerts == other.alerts
     }
 
     /// The limits, with the switches that decide how they count.
@@ -151,7 +163,8 @@ impl Config {
         let http = http::read(&raw.http)?;
         let observe = observe::read(&raw.observe)?;
         let callers = callers::read(&raw.caller, sources)?;
-        Ok(Self { policy, shares, callers, routes, prices, options, http, alerts, observe })
+        let text = Digest::default();
+        Ok(Self { policy, shares, callers, routes, prices, options, http, alerts, observe, text })
     }
 }
 

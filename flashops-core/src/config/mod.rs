@@ -181,6 +181,7 @@ mod alerts;
 mod callers;
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod config;
+mod digest;
 mod error;
 mod http;
 mod limits;

@@ -195,8 +195,10 @@ impl FallbackReason {
 pub struct SettledCall<'a> {
     /// What it was.
     pub call: &'a CallInfo,
-    /// The limits that counted it.
+    /// The limits that counted it, of [`SettledCall::policy`].
     pub limits: LimitSet,
+    /// The policy that it began under.
+    pub policy: &'a Policy,
     /// How it ended.
     pub ending: Ending,
     /// What it used.

@@ -9,7 +9,7 @@
 //! use flashops_tower::alert::AlertLog;
 //!
 //! let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
-//! let alerts = Alerts::new(&Policy::new(vec![])?, prices, &AlertRules::default(), Moment::default());
+//! let alerts = Alerts::new(Arc::new(Policy::new(vec![])?), prices, &AlertRules::default(), Moment::default());
 //! alerts.add_sink(AlertLog);
 //! # Ok::<(), flashops_core::limit::LimitError>(())
 //! ```

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use flashops_core::alert::Alerts;
 use flashops_core::clock::Moment;
 use flashops_core::config::Config;
+use flashops_core::limit::Policy;
 use flashops_core::price::Prices;
 use flashops_tower::alert::AlertLog;
 
 /// What watches for alerts, and logs them where the configuration says so.
-pub(super) fn alerts(config: &Config, prices: Prices, now: Moment) -> Arc<Alerts> {
+pub(super) fn alerts(config: &Config, policy: Arc<Policy>, prices: Prices, now: Moment) -> Arc<Alerts> {
     let options = config.alerts();
-    let alerts = Alerts::new(config.policy(), prices, &options.rules, now);
+    let alerts = Alerts::new(policy, prices, &options.rules, now);
     if options.log {
         alerts.add_sink(AlertLog);
     }

@@ -71,11 +71,6 @@ impl EdgeLayer {
                 .with_model_routes(Arc::clone(routes)),
         }
     }
-
-    /// The same, with other layers that look at every request.
-    pub(super) fn map_observers(self, change: impl FnOnce(Observers) -> Observers) -> Self {
-        Self { observers: change(self.observers), ..self }
-    }
 }
 
 impl<S> Layer<S> for EdgeLayer {

@@ -84,6 +84,11 @@ mod edge;
 mod identify;
 mod layer;
 mod observe;
+mod parts;
+mod reload;
+mod routes;
+mod service;
+mod stack;
 
 pub use controls::{Controls, EXEMPT_PATHS};
 pub use deadlines::{Deadlines, DeadlinesFuture, TimedBody};
@@ -91,3 +96,6 @@ pub use edge::Edge;
 pub use identify::ConfiguredCallers;
 pub use layer::ControlsLayer;
 pub use observe::Observed;
+pub use reload::ReloadError;
+pub use service::Controlled;
+pub use stack::Stacked;

@@ -8,8 +8,10 @@ use flashops_core::record::Recorder;
 use flashops_tower::access_log::{AccessLog, AccessLogLayer, CallLog};
 use flashops_tower::budget::ModelRoute;
 use flashops_tower::call_metrics::{CallMetrics, GenAiNames};
-use flashops_tower::http_metrics::{FindRoute, HttpMetrics, HttpMetricsLayer};
+use flashops_tower::http_metrics::{HttpMetrics, HttpMetricsLayer};
 use tower_layer::Layer;
+
+use super::parts::Parts;
 
 /// A service whose requests are logged and measured.
 pub type Observed<S> = AccessLog<HttpMetrics<S>>;
@@ -30,12 +32,16 @@ impl Observers {
         Self { log, metrics }
     }
 
-    pub(super) fn with_route_of(self, template: FindRoute) -> Self {
-        Self { metrics: self.metrics.with_route_of(template), ..self }
-    }
-
-    pub(super) fn with_clock(self, clock: impl Clock + Clone) -> Self {
-        Self { log: self.log.with_clock(clock.clone()), metrics: self.metrics.with_clock(clock) }
+    /// The same with what the service says beside the configuration.
+    pub(super) fn adjusted<C: Clock>(mut self, parts: &Parts<C>) -> Self {
+        if let Some(template) = parts.route_of {
+            self.metrics = self.metrics.with_route_of(template);
+        }
+        if let Some(timer) = &parts.timer {
+            self.metrics = self.metrics.with_clock(Arc::clone(timer));
+            self.log = self.log.with_clock(Arc::clone(timer));
+        }
+        self
     }
 
     pub(super) fn layer<S>(&self, inner: S) -> Observed<S> {

@@ -108,14 +108,14 @@ impl Desk {
     pub(crate) fn with(config: &str, recorder: impl Recorder) -> Self {
         let config = Config::from_toml(&format!("{CALLERS}{config}"), &NoSources).unwrap();
         let clock = ManualClock::new();
-        let controls = Controls::with(&config, clock.clone(), recorder);
+        let controls = Controls::with(&config, clock.clone(), recorder).with_timer(clock.clone());
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let counted = service_fn(move |request| {
             counter.fetch_add(1, Ordering::Relaxed);
             async move { Ok::<_, BoxError>(inner(request).await) }
         });
-        let service = ServiceBuilder::new().layer(controls.layer().with_timer(clock.clone())).service(counted);
+        let service = ServiceBuilder::new().layer(controls.layer()).service(counted);
         let service = service.map_response(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()));
         Self { controls, clock, calls, service: service.boxed_clone() }
     }

@@ -37,6 +37,7 @@ fn settle(tally: &Tally, call: &CallInfo, tokens: u64, ended: Moment) {
     tally.record(&Event::Settled(&SettledCall {
         call,
         limits: LimitSet::EMPTY,
+        policy: unlimited(),
         ending,
         usage: &usage,
         estimate: Estimate::default(),
@@ -53,6 +54,12 @@ fn deny(tally: &Tally, call: &CallInfo, policy: &Policy) {
     let limit = policy.indexed().next().unwrap().0;
     let denied = Denied { limit, violated: LimitSet::EMPTY, asked: 1, remaining: 0, retry: Retry::Never };
     tally.record(&Event::Denied { call, denied: &denied, policy });
+}
+
+/// A policy without limits.
+fn unlimited() -> &'static Policy {
+    static NONE: OnceLock<Policy> = OnceLock::new();
+    NONE.get_or_init(|| Policy::new(Vec::new()).unwrap())
 }
 
 fn policy(name: &str) -> Policy {
@@ -99,6 +106,7 @@ impl Step {
                 let settled = SettledCall {
                     call,
                     limits,
+                    policy: unlimited(),
                     ending,
                     usage,
                     estimate,
@@ -577,6 +585,7 @@ fn what_a_provider_refuses_without_usage_is_no_estimate_and_what_it_charges_is_o
         let settled = SettledCall {
             call,
             limits,
+            policy: unlimited(),
             ending,
             usage,
             estimate,
@@ -605,6 +614,7 @@ fn a_call_whose_provider_contradicts_itself_is_counted() {
         let settled = SettledCall {
             call,
             limits,
+            policy: unlimited(),
             ending,
             usage,
             estimate,
