@@ -4,6 +4,8 @@
 //! without a runtime: nothing here ever waits. The bare service does the same, and figures are what a layer adds to it.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
+mod service;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -14,34 +16,34 @@ use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
 use flashops_benches::keys::Keys;
-use flashops_benches::measure::{Contestant, Figures, Times, Worker, race};
+use flashops_benches::measure::{Contestant, Figures, Times, race};
 use flashops_benches::table::{Options, Row, Target};
 use flashops_core::budget::{Budget, RateLimiter};
-use flashops_core::caller::{Caller, CallerTable};
+use flashops_core::caller::Caller;
 use flashops_core::clock::CoarseClock;
 use flashops_core::health::{Check, Finding, HealthRegistry};
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::price::PriceBook;
 use flashops_core::store::MemoryStore;
-use flashops_tower::identify::{ApiKeys, IdentifyError};
+use flashops_tower::identify::IdentifyError;
 use flashops_tower::inspect::WireFormat;
 use flashops_tower::usage::{BodyKind, Meter};
 use flashops_tower::{RateLimitLayer, TokenBudgetLayer};
 use governor::middleware::StateInformationMiddleware;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use service::{Provider, added, api_keys, exchange, fleet, kilobytes, pick};
+
 /// More requests than any run makes, and few enough to be counted in 32 bits, as real limits are.
 const MANY: u64 = 1 << 31;
-const HUGE: u64 = 1 << 40;
 
 fn main() {
     let options = Options::of_this_process();
@@ -82,27 +84,6 @@ impl<B> Service<Request<B>> for Empty {
     }
 }
 
-/// A provider: a JSON answer of about a kilobyte, with usage.
-#[derive(Clone)]
-struct Provider(Bytes);
-
-impl<B> Service<Request<B>> for Provider {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Full<Bytes>>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut response = Response::new(Full::new(self.0.clone()));
-        let json = http::HeaderValue::from_static("application/json");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
-        ready(Ok(response))
-    }
-}
-
 /// Calls a service once and drops its response; says its status.
 fn call<S, B, R>(service: &mut S, request: Request<B>) -> StatusCode
 where
@@ -115,21 +96,6 @@ where
         Poll::Ready(Ok(response)) => response.status(),
         _ => unreachable!("nothing here waits or fails"),
     }
-}
-
-/// The same, and reads the response to its end.
-fn exchange<S, R>(service: &mut S, request: Request<Full<Bytes>>)
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
-{
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut context).is_ready());
-    let future = std::pin::pin!(service.call(request));
-    let Poll::Ready(Ok(response)) = future.poll(&mut context) else { unreachable!("nothing here waits or fails") };
-    assert_eq!(response.status(), StatusCode::OK);
-    let body = std::pin::pin!(response.into_body().collect());
-    assert!(body.poll(&mut context).is_ready());
 }
 
 fn admitted(status: StatusCode) {
@@ -148,14 +114,6 @@ fn requests(name: &str, amount: u64, seconds: u64) -> Limit {
 fn limiter(per_minute: u64, per_hour: u64) -> RateLimiter<MemoryStore<CoarseClock>> {
     let limits = vec![requests("rpm", per_minute, 60), requests("rph", per_hour, 3_600)];
     RateLimiter::new(Policy::new(limits).expect("the names differ"), CoarseClock::new())
-}
-
-fn api_keys(keys: &Keys) -> ApiKeys<impl Fn(&str) -> Option<Caller> + use<>> {
-    let mut table = CallerTable::new();
-    for key in keys.iter() {
-        table.insert(key, Caller::new(key, "acme")).expect("the keys are well-formed and differ");
-    }
-    ApiKeys::new(move |key: &str| table.find(key.as_bytes()))
 }
 
 /// tower_governor's key: the header, as a string.
@@ -180,17 +138,6 @@ fn governor(burst: u32) -> GovernorLayer<ApiKey, StateInformationMiddleware, axu
         .finish()
         .expect("the configuration is valid");
     GovernorLayer::new(Arc::new(config))
-}
-
-/// The key that an operation uses, touched as a server that has just read the request has.
-fn pick<'k>(keys: &'k Keys, worker: &mut Worker) -> &'k str {
-    keys.text(worker.pick(keys.len()))
-}
-
-/// What a layer adds: run by run, less the bare service.
-fn added(layered: &Figures, bare: &Figures) -> Figures {
-    let less = |a: &Times, b: &Times| Times(a.0.iter().zip(&b.0).map(|(a, b)| a - b).collect());
-    Figures { one: less(&layered.one, &bare.one), two: less(&layered.two, &bare.two) }
 }
 
 fn rate_limit(options: &Options, keys: &Keys) -> Row {
@@ -265,30 +212,6 @@ fn refusal(options: &Options) -> Row {
     let name = "refusal through the layer, JSON body included";
     let target = Target::Ratio { one: 0.05, two: 0.05 };
     Row::new(name, target, vec![("ours, coarse clock", ours)], vec![("tower_governor (quanta clock)", peer)])
-}
-
-/// A chat request of about a kilobyte, and an answer of about a kilobyte.
-fn kilobytes() -> (Bytes, Bytes) {
-    let words = "lorem ipsum ".repeat(78);
-    let ask =
-        format!(r#"{{"model":"gpt-4o-mini","max_tokens":200,"messages":[{{"role":"user","content":"{words}"}}]}}"#);
-    let answer = format!(
-        r#"{{"id":"chatcmpl-1","object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":230,"completion_tokens":180,"total_tokens":410}}}}"#
-    );
-    (ask.into(), answer.into())
-}
-
-fn fleet() -> Policy {
-    let hour = || Window::Sliding(Duration::from_secs(3_600));
-    let limit = |name, scope, resource| Limit::new(name, scope, resource, HUGE, hour()).expect("the limit is valid");
-    let limits = vec![
-        limit("user-requests", Scope::User, Resource::Requests),
-        limit("user-tokens", Scope::User, Resource::Tokens),
-        limit("org-tokens", Scope::Org, Resource::Tokens),
-        limit("org-cost", Scope::Org, Resource::Cost),
-        limit("all-tokens", Scope::Global, Resource::Tokens),
-    ];
-    Policy::new(limits).expect("the names differ")
 }
 
 fn token_budget(options: &Options, keys: &Keys) -> Row {

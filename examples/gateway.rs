@@ -8,7 +8,7 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `FLASHOPS_LISTEN` | the address to serve on | `127.0.0.1:8080` |
-//! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits | |
+//! | `FLASHOPS_CONFIG` | a configuration file in place of the default limits; it and what it names are read again every five seconds, and at once on SIGHUP | |
 //! | `RATE_LIMIT_PER_MINUTE` | requests in a minute that call no model; only without `FLASHOPS_CONFIG` | 60 |
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` or `OPENAI_API_KEY_FILE` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` or `ANTHROPIC_API_KEY_FILE` | where to send Anthropic's format, and with which key | the stub |
@@ -29,6 +29,7 @@ mod gateway {
     pub(crate) mod observe;
     pub(crate) mod pages;
     pub(crate) mod provider;
+    pub(crate) mod reload;
     pub(crate) mod settings;
     #[cfg(test)]
     mod tests;
@@ -44,6 +45,7 @@ use flashops_testkit::stub::StubProvider;
 use gateway::app::app;
 use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
+use gateway::reload::{EVERY, reloader};
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
 
@@ -67,15 +69,17 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
-    let app = app(&settings, providers, metrics)?;
+    let app = app(&settings, providers.clone(), metrics)?;
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     let audit = app.audit.clone();
     let checks = app.health.start();
+    let following = tokio::spawn(reloader(app.controls, providers).run(EVERY));
     let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
     drop(checks);
+    following.abort();
     for delivery in app.deliveries {
         delivery.finish(LAST_ALERTS).await;
     }

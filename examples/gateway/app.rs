@@ -41,6 +41,7 @@ pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
+    pub(crate) controls: Arc<Controls>,
     /// What delivers alerts.
     pub(crate) deliveries: Vec<Delivery>,
 }
@@ -75,13 +76,13 @@ pub(crate) fn app(
         .merge(usage_route)
         .merge(metrics_route)
         .merge(health.routes(admins))
-        .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
+        .merge(model_routes().with_state(Models { providers, controls: Arc::clone(&controls) }))
         .merge(pages::routes())
         .fallback(pages::not_found)
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit, deliveries })
+    Ok(App { router, health, audit, controls, deliveries })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.
@@ -100,17 +101,14 @@ struct Models {
     controls: Arc<Controls>,
 }
 
-fn model_routes(settings: &Settings) -> Router<Models> {
+fn model_routes() -> Router<Models> {
     let mut routes = Router::new()
         .route("/v1/chat/completions", post(openai))
         .route("/v1/responses", post(openai))
         .route("/v1/embeddings", post(openai))
         .route("/v1/messages", post(anthropic));
     for route in CHAT_ROUTES {
-        let configured = settings.config.route(route).and_then(|route| route.default_model());
-        let model = configured.unwrap_or(DEFAULT_MODEL).to_owned();
-        let handler = move |State(models): State<Models>, request: Request| chat(models, request, model);
-        routes = routes.route(route, post(handler));
+        routes = routes.route(route, post(chat));
     }
     routes
 }
@@ -128,7 +126,9 @@ async fn anthropic(State(models): State<Models>, mut request: Request) -> Respon
 }
 
 /// A chat completion whose model may be left out.
-async fn chat(models: Models, mut request: Request, model: String) -> Response {
+async fn chat(State(models): State<Models>, mut request: Request) -> Response {
+    let configured = models.controls.default_model_of(request.uri().path());
+    let model = configured.as_deref().unwrap_or(DEFAULT_MODEL);
     let asker = Asker::of(&models, &mut request);
     let (mut parts, body) = request.into_parts();
     // The token budget has read it, within its bound.

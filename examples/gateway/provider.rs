@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use flashops::core::clock::{Clock, CoarseClock, Tick};
 use flashops::core::health::{Check, Outcome, Thresholds, Traffic};
@@ -39,6 +40,17 @@ const KEPT_BACK: [HeaderName; 15] = [
     HeaderName::from_static("x-goog-api-key"),
 ];
 
+/// The header for a key, and its value.
+type Header = fn(&str) -> (HeaderName, String);
+
+fn bearer(key: &str) -> (HeaderName, String) {
+    (header::AUTHORIZATION, format!("Bearer {key}"))
+}
+
+fn x_api_key(key: &str) -> (HeaderName, String) {
+    (HeaderName::from_static("x-api-key"), key.to_owned())
+}
+
 pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 #[derive(Clone)]
@@ -55,15 +67,14 @@ struct Target {
     authority: Authority,
     /// What stands before the path, without a slash at its end.
     prefix: String,
-    credential: Option<(HeaderName, HeaderValue)>,
+    /// What it knows us by, which can be rotated.
+    credential: ArcSwapOption<(HeaderName, HeaderValue)>,
     /// How the calls end.
     traffic: Traffic,
 }
 
 impl Providers {
     pub(crate) fn new(settings: &Settings, stub: &str) -> Result<Self, Box<dyn Error>> {
-        let bearer = |key: &str| (header::AUTHORIZATION, format!("Bearer {key}"));
-        let x_api_key = |key: &str| (HeaderName::from_static("x-api-key"), key.to_owned());
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
@@ -77,6 +88,15 @@ impl Providers {
             anthropic: Arc::new(Target::new("ANTHROPIC_BASE_URL", &settings.anthropic, stub, x_api_key)?),
             clock: CoarseClock::new(),
         })
+    }
+
+    /// Goes on with other keys, from the next call on.
+    pub(crate) fn rotate(&self, openai: &Upstream, anthropic: &Upstream) -> Result<(), String> {
+        let openai = credential_of("OPENAI_API_KEY", openai, bearer)?;
+        let anthropic = credential_of("ANTHROPIC_API_KEY", anthropic, x_api_key)?;
+        self.openai.credential.store(openai.map(Arc::new));
+        self.anthropic.credential.store(anthropic.map(Arc::new));
+        Ok(())
     }
 
     /// Checks of how the calls of each provider end. They cost no call.
@@ -176,24 +196,12 @@ impl Unreachable {
 }
 
 impl Target {
-    fn new(
-        name: &str,
-        upstream: &Upstream,
-        stub: &str,
-        credential: impl Fn(&str) -> (HeaderName, String),
-    ) -> Result<Self, Box<dyn Error>> {
+    fn new(name: &str, upstream: &Upstream, stub: &str, credential: Header) -> Result<Self, Box<dyn Error>> {
         let base = upstream.base_url.as_deref().unwrap_or(stub);
         let malformed = || format!("{name}: {base:?} is no URL such as https://api.example.com");
         let uri: Uri = base.parse().map_err(|_| malformed())?;
         let parts = uri.into_parts();
-        let credential = match upstream.key.as_deref().map(credential) {
-            None => None,
-            Some((header, value)) => {
-                let mut value = HeaderValue::try_from(value).map_err(|_| format!("{name}: the key is malformed"))?;
-                value.set_sensitive(true);
-                Some((header, value))
-            }
-        };
+        let credential = ArcSwapOption::new(credential_of(name, upstream, credential)?.map(Arc::new));
         let scheme = parts.scheme.filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
         let path = parts.path_and_query.map_or_else(String::new, |path| path.path().to_owned());
         // The official clients' base URLs end in /v1, which the routes have too.
@@ -219,10 +227,18 @@ impl Target {
         for name in KEPT_BACK {
             request.headers_mut().remove(name);
         }
-        if let Some((name, value)) = &self.credential {
+        if let Some((name, value)) = self.credential.load().as_deref() {
             request.headers_mut().insert(name, value.clone());
         }
     }
+}
+
+/// What a provider knows us by, in its own header.
+fn credential_of(name: &str, upstream: &Upstream, header: Header) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+    let Some((header, value)) = upstream.key.as_deref().map(header) else { return Ok(None) };
+    let mut value = HeaderValue::try_from(value).map_err(|_| format!("{name}: the key is malformed"))?;
+    value.set_sensitive(true);
+    Ok(Some((header, value)))
 }
 
 fn drop_connection_headers(headers: &mut HeaderMap) {

@@ -42,7 +42,7 @@ impl Settings {
         let listen = variable("FLASHOPS_LISTEN")?.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         Ok(Self {
             listen: listen.parse().map_err(|_| format!("FLASHOPS_LISTEN: {listen:?} is no address with a port"))?,
-            config: with_environment(config()?)?,
+            config: configuration()?,
             openai: Upstream::of("OPENAI")?,
             anthropic: Upstream::of("ANTHROPIC")?,
             audit: variable("FLASHOPS_AUDIT")?.is_some(),
@@ -54,8 +54,14 @@ impl Settings {
     }
 }
 
+/// The configuration, with what the environment says beside it. It can be asked for again.
+pub(crate) fn configuration() -> Result<Config, Box<dyn Error>> {
+    with_environment(config()?)
+}
+
 impl Upstream {
-    fn of(name: &str) -> Result<Self, Box<dyn Error>> {
+    /// The one of this name. It can be asked for again.
+    pub(crate) fn of(name: &str) -> Result<Self, Box<dyn Error>> {
         let base_url = variable(&format!("{name}_BASE_URL"))?;
         Ok(Self { base_url, key: secret(&format!("{name}_API_KEY"))? })
     }

@@ -41,18 +41,27 @@ fn started(more: &str, base_url: &str, depends_on: &str) -> App {
 fn started_with(config: Config, base_url: &str, depends_on: &str) -> App {
     let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
         config,
-        openai: upstream(),
-        anthropic: upstream(),
-        audit: false,
-        log_format: None,
-        log_filter: None,
         dependencies: depends_on.split_whitespace().map(|text| text.parse().unwrap()).collect(),
-        shutdown_grace: Duration::ZERO,
+        ..settings_of(upstream(), upstream())
     };
     let exporter = prometheus().build_recorder().handle();
     app(&settings, Providers::new(&settings, base_url).unwrap(), exporter).unwrap()
+}
+
+/// The settings of a gateway with the documented defaults in front of these providers.
+fn settings_of(openai: Upstream, anthropic: Upstream) -> Settings {
+    Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        config: Config::from_toml(DEFAULTS, &NoSources).unwrap(),
+        openai,
+        anthropic,
+        audit: false,
+        log_format: None,
+        log_filter: None,
+        dependencies: Vec::new(),
+        shutdown_grace: Duration::ZERO,
+    }
 }
 
 struct Answer {
@@ -261,17 +270,7 @@ async fn a_provider_gets_the_query_and_no_credential_of_the_client() {
 #[tokio::test]
 async fn a_provider_that_speaks_no_http_is_refused_when_the_gateway_starts() {
     let upstream = || Upstream { base_url: Some("ftp://127.0.0.1".to_owned()), key: None };
-    let settings = Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        config: Config::from_toml(DEFAULTS, &NoSources).unwrap(),
-        openai: upstream(),
-        anthropic: upstream(),
-        audit: false,
-        log_format: None,
-        log_filter: None,
-        dependencies: Vec::new(),
-        shutdown_grace: Duration::ZERO,
-    };
+    let settings = settings_of(upstream(), upstream());
     let error = Providers::new(&settings, "http://127.0.0.1:1").err().unwrap().to_string();
     assert_eq!(error, "OPENAI_BASE_URL: \"ftp://127.0.0.1\" is no URL such as https://api.example.com");
 }
@@ -492,4 +491,62 @@ async fn alerts_go_to_the_webhooks_that_are_configured_and_the_month_is_in_the_r
     assert_eq!(report.body["month"]["active_users"], 1);
     server.abort();
     stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_configuration_holds_for_every_route_without_a_restart() {
+    let stub = StubProvider::start().await.unwrap();
+    let app = started("", &stub.base_url(), "");
+    let usage = probe(&app.router, STRANGER, None, "/api/v1/ai/usage").await;
+    assert_eq!(usage.status, StatusCode::OK);
+    let text = r#"
+        [[caller]]
+        key = "sk-new"
+        user = "ann"
+        org = "acme"
+        admin = true
+
+        [[limit]]
+        name = "fresh"
+        scope = "user"
+        resource = "requests"
+        amount = 7
+        window = "1m"
+        routes = ["/**"]
+
+        [[route]]
+        path = "/api/v1/ai/chat"
+        dialect = "openai"
+        default_model = "gpt-4.1-nano"
+
+        [policy]
+        anonymous = "refuse"
+    "#;
+    app.controls.reload(&Config::from_toml(text, &NoSources).unwrap()).unwrap();
+    assert_eq!(probe(&app.router, STRANGER, None, "/api/v1/ai/usage").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(probe(&app.router, STRANGER, Some("sk-new"), "/api/v1/metrics").await.status, StatusCode::OK);
+    let chat = Request::post("/api/v1/ai/chat").header("x-api-key", "sk-new");
+    let body = json!({"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]});
+    let chat = answered(&app.router, chat.body(Body::from(body.to_string())).unwrap()).await;
+    assert_eq!(chat.body["model"], "gpt-4.1-nano");
+    let usage = probe(&app.router, STRANGER, Some("sk-new"), "/api/v1/ai/usage").await.body;
+    assert_eq!((&usage["limits"][0]["name"], &usage["limits"][0]["used"]), (&json!("fresh"), &json!(3)));
+    stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_provider_gets_the_key_that_was_rotated_in() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = |key: &str| Upstream {
+        base_url: Some(format!("http://{}", listener.local_addr().unwrap())),
+        key: Some(key.to_owned()),
+    };
+    let settings = settings_of(upstream("sk-old"), upstream("sk-old"));
+    let providers = Providers::new(&settings, "http://127.0.0.1:1").unwrap();
+    providers.rotate(&upstream("sk-new"), &upstream("sk-new")).unwrap();
+    let seen = tokio::spawn(head_of(listener));
+    let request = Request::post("/v1/chat/completions").body(Body::empty()).unwrap();
+    assert!(providers.openai(request, "/v1/chat/completions").await.is_err(), "it answers nothing");
+    let head = seen.await.unwrap();
+    assert!(head.contains("authorization: bearer sk-new") && !head.contains("sk-old"), "{head}");
 }

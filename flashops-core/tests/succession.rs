@@ -204,7 +204,10 @@ proptest! {
     /// The oracle is a list of the instants at which requests were admitted.
     #[test]
     fn no_change_ever_forgets_a_request_that_is_in_its_window(
-        first in 0_usize..7, second in 0_usize..7, steps in prop::collection::vec((0_u64..8, 1_u64..4), 1..80), at in 0_usize..60,
+        first in 0_usize..7,
+        second in 0_usize..7,
+        steps in prop::collection::vec((0_u64..8, 1_u64..4), 1..80),
+        at in 0_usize..60,
     ) {
         let (kinds, clock) = (kinds(), ManualClock::new());
         let mut store = Arc::new(MemoryStore::new(policy(kinds[first].1.clone()), clock.clone()));

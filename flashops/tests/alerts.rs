@@ -9,9 +9,10 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use flashops::core::alert::{Alert, ChannelSink};
+use flashops::core::config::{Config, NoSources};
 use flashops::core::store::Store;
 use flashops::core::units::MoneyUnit;
-use support::{CHAT, Desk, Script, ask, get, read, stream, with_header, with_script};
+use support::{CALLERS, CHAT, Desk, Script, ask, get, read, stream, with_header, with_script};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -174,6 +175,24 @@ fn requests_that_call_no_model_tell_their_thresholds_too() {
     assert_eq!(lines(&told), ["pages: user ann of acme came up to 30 %: used 3 requests of 10 requests"]);
 }
 
+#[test]
+fn what_is_watched_changes_with_the_configuration_and_where_it_goes_needs_a_restart() {
+    let (desk, told) = told_of("");
+    let now = || desk.controls.budget().store().now();
+    assert_eq!(desk.controls.alerts().month(now()), None);
+    let config = |text: &str| Config::from_toml(&format!("{CALLERS}{text}"), &NoSources).unwrap();
+    desk.controls.reload(&config(&format!("{MONTHLY}[alerts]"))).unwrap();
+    assert!(desk.controls.alerts().month(now()).is_some());
+    call(&desk, "sk-ann", 1_400_000);
+    let line = "monthly: org acme came up to 80 %: used 0.84 USD of 1 USD";
+    assert!(lines(&told).iter().any(|told| told == line));
+    desk.controls.reload(&config(MONTHLY)).unwrap();
+    assert_eq!(desk.controls.alerts().month(now()), None);
+    let refused = desk.controls.reload(&config("[alerts]\nslack = \"https://hooks.slack.com/x\"")).unwrap_err();
+    let message = "[alerts] log, alertmanager, slack and link cannot change while the service runs: restart it";
+    assert_eq!(refused.to_string(), message);
+}
+
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn alerts_go_to_the_webhooks_of_the_configuration_and_a_dead_one_delays_nobody() {
@@ -181,7 +200,6 @@ async fn alerts_go_to_the_webhooks_of_the_configuration_and_a_dead_one_delays_no
     use std::sync::Mutex;
 
     use bytes::Bytes;
-    use flashops::core::config::{Config, NoSources};
     use http::{Request, Response};
     use http_body_util::Full;
     use tower::service_fn;

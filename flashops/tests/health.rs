@@ -78,8 +78,8 @@ impl Desk {
     }
 
     fn used(&self) -> u64 {
-        let store = self.controls.budget().store();
-        store.standings_now(&Scopes::new().with(Key::global()), store_policy(&self.controls))[0].used
+        let budget = self.controls.budget();
+        budget.store().standings_now(&Scopes::new().with(Key::global()), store_policy(&self.controls))[0].used
     }
 }
 

@@ -2,12 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::alert::{Alert, AlertKind, Subject};
 use super::history::{History, Unusual, left};
 use super::month::{self, Month, MonthProjection};
-use super::rules::{AlertRules, AnomalyRule, Severity};
+use super::rules::{AlertRules, AnomalyRule, MonthRule, Severity};
 use super::sink::AlertSink;
 use super::subject::{key_of, name_of};
 use super::table::{States, Table, TableKey};
@@ -34,6 +34,18 @@ const COMPARED: [Scope; 2] = [Scope::User, Scope::Global];
 /// The resources of a [`History`], in its order.
 const MEASURED: [Resource; 2] = [Resource::Tokens, Resource::Cost];
 
+/// What callers used before, as one rule compares it.
+struct Compared {
+    rule: AnomalyRule,
+    histories: Table<History>,
+}
+
+impl Compared {
+    fn new(rule: AnomalyRule) -> Self {
+        Self { rule, histories: Table::new(Alerts::MAX_KEYS) }
+    }
+}
+
 type Sinks = Vec<Arc<dyn AlertSink>>;
 
 /// A recorder that makes alerts of what it is told, and gives them to its sinks.
@@ -41,12 +53,10 @@ type Sinks = Vec<Arc<dyn AlertSink>>;
 /// See the [module docs](super) for an example.
 pub struct Alerts {
     prices: Prices,
-    rules: AlertRules,
     watched: ArcSwap<Watched>,
     watches: Table<Watch>,
-    anomaly: Option<AnomalyRule>,
-    histories: Table<History>,
-    month: Option<Mutex<Month>>,
+    compared: ArcSwapOption<Compared>,
+    month: Mutex<Option<Month>>,
     sinks: ArcSwap<Sinks>,
 }
 
@@ -59,27 +69,34 @@ impl Alerts {
 
     /// Watches for these rules on the limits of a policy, from now on; without a sink.
     pub fn new(policy: Arc<Policy>, prices: Prices, rules: &AlertRules, now: Moment) -> Self {
-        let month = rules.month.map(|rule| {
-            let calendar =
-                Calendar::new(CalendarUnit::Month, "UTC", None).expect("UTC is a zone, and months have days");
-            Mutex::new(Month::new(rule, calendar, now.unix))
-        });
         Self {
             prices,
             watched: ArcSwap::from_pointee(Watched::new(policy, rules, now.unix)),
-            rules: rules.clone(),
             watches: Table::new(Self::MAX_KEYS),
-            anomaly: rules.anomaly,
-            histories: Table::new(Self::MAX_KEYS),
-            month,
+            compared: ArcSwapOption::from_pointee(rules.anomaly.map(Compared::new)),
+            month: Mutex::new(rules.month.map(|rule| month(rule, now))),
             sinks: ArcSwap::default(),
         }
     }
 
-    /// Watches the limits of another policy, by the same rules. What was told of limits that are the same stays told; of
-    /// others nothing was seen before now.
-    pub fn replace_policy(&self, policy: Arc<Policy>, now: Moment) {
-        self.watched.rcu(|watched| watched.followed_by(Arc::clone(&policy), &self.rules, now.unix));
+    /// Watches the limits of another policy, by other rules. What was told of limits that are the same stays told, and
+    /// what is usual stays known, where the rules for it are the same; of others nothing was seen before now.
+    pub fn replace(&self, policy: Arc<Policy>, rules: &AlertRules, now: Moment) {
+        self.watched.rcu(|watched| watched.followed_by(Arc::clone(&policy), rules, now.unix));
+        if self.compared.load().as_ref().map(|compared| compared.rule) != rules.anomaly {
+            self.compared.store(rules.anomaly.map(|rule| Arc::new(Compared::new(rule))));
+        }
+        let mut watched = self.month.lock();
+        *watched = rules.month.map(|rule| match watched.take() {
+            Some(so_far) => so_far.with_rule(rule),
+            None => month(rule, now),
+        });
+    }
+
+    /// Watches the same limits by other rules, as [`Alerts::replace`] does.
+    pub fn replace_rules(&self, rules: &AlertRules, now: Moment) {
+        let policy = Arc::clone(self.watched.load().policy());
+        self.replace(policy, rules, now);
     }
 
     /// Tells this one too, from now on. Beyond [`Alerts::MAX_SINKS`] the oldest goes.
@@ -93,12 +110,12 @@ impl Alerts {
 
     /// What this month has cost and will have, in all and for each active user; `None` if that is not watched.
     pub fn month(&self, now: Moment) -> Option<MonthProjection> {
-        self.month.as_ref().map(|month| month.lock().report(now.unix))
+        self.month.lock().as_mut().map(|month| month.report(now.unix))
     }
 
     /// How often a key was not watched, because as many are as may be.
     pub fn unwatched(&self) -> u64 {
-        self.watches.refused() + self.histories.refused()
+        self.watches.refused() + self.compared.load().as_ref().map_or(0, |compared| compared.histories.refused())
     }
 
     fn crossed(&self, call: &CallInfo, crossing: &Crossing, at: Moment, policy: &Policy) {
@@ -132,17 +149,20 @@ impl Alerts {
             self.watch(&watched, settled, limits, &used);
         }
         drop(watched);
-        if let Some(rule) = &self.anomaly {
+        if let Some(compared) = &*self.compared.load() {
             for scope in COMPARED {
-                self.compare(rule, scope, settled, &used);
+                self.compare(compared, scope, settled, &used);
             }
         }
-        if let Some(month) = &self.month {
-            let user = settled.call.caller.user_key().fingerprint();
-            let found = month.lock().count(user, used.cost, settled.ended.unix);
-            let subject = || subject("user_month", Scope::Global, month::RESOURCE, settled.call, None);
-            self.tell(found.map(|found| (found, subject())), settled.ended);
-        }
+        self.count_month(settled, used.cost);
+    }
+
+    fn count_month(&self, settled: &SettledCall<'_>, cost: Cost) {
+        let user = settled.call.caller.user_key().fingerprint();
+        // The lock is released at the end of the statement.
+        let found = self.month.lock().as_mut().and_then(|month| month.count(user, cost, settled.ended.unix));
+        let subject = || subject("user_month", Scope::Global, month::RESOURCE, settled.call, None);
+        self.tell(found.map(|found| (found, subject())), settled.ended);
     }
 
     /// Looks at all limits that counted the call.
@@ -181,14 +201,20 @@ impl Alerts {
     }
 
     /// Compares what a caller uses with what it used before.
-    fn compare(&self, rule: &AnomalyRule, scope: Scope, settled: &SettledCall<'_>, used: &Amounts) {
+    fn compare(
+        &self,
+        Compared { rule, histories }: &Compared,
+        scope: Scope,
+        settled: &SettledCall<'_>,
+        used: &Amounts,
+    ) {
         let (call, now) = (settled.call, settled.ended);
         let key = TableKey { key: key_of(scope, call).fingerprint(), part: 0 };
         let is_idle = |history: &mut History, _: u32| history.is_idle(rule, now);
         let anonymous = scope == Scope::User && call.caller.is_anonymous();
         let states = States { anonymous, make: &|_| History::default(), is_idle: &is_idle };
         let amounts = MEASURED.map(|resource| resource.of(used));
-        let unusual = self.histories.with(key, &states, |history| history.count(rule, amounts, now.tick));
+        let unusual = histories.with(key, &states, |history| history.count(rule, amounts, now.tick));
         let until = later(now.unix, left(rule.period, now.tick));
         for (resource, unusual) in MEASURED.into_iter().zip(unusual.into_iter().flatten()) {
             let Some(Unusual { used, usual }) = unusual else { continue };
@@ -207,6 +233,11 @@ impl Alerts {
             }
         }
     }
+}
+
+fn month(rule: MonthRule, now: Moment) -> Month {
+    let calendar = Calendar::new(CalendarUnit::Month, "UTC", None).expect("UTC is a zone, and months have days");
+    Month::new(rule, calendar, now.unix)
 }
 
 fn amounts(settled: &SettledCall<'_>) -> Amounts {

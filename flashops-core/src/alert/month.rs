@@ -58,6 +58,11 @@ impl Month {
         Self { rule, calendar, born, start, end, cost: Cost::ZERO, users: HashSet::new(), alarm: Alarm::default() }
     }
 
+    /// The same month by another rule.
+    pub(super) fn with_rule(self, rule: MonthRule) -> Self {
+        Self { rule, ..self }
+    }
+
     /// Counts a call, and says what is to be told: once a month.
     pub(super) fn count(&mut self, user: Fingerprint, cost: Cost, now: UnixSeconds) -> Option<Found> {
         self.roll(now);

@@ -415,7 +415,7 @@ fn another_policy_keeps_what_was_told_of_a_limit_that_is_the_same_and_knows_call
     // The limit that was the first is the second now, after one that was not there.
     let policy = Arc::new(Policy::new(vec![tokens("new", Scope::User, 2_000, monthly()), same()]).unwrap());
     let store = before.budget.store().succeed(Arc::clone(&policy));
-    before.alerts.replace_policy(policy, before.clock.now());
+    before.alerts.replace(policy, &projection(), before.clock.now());
     let after = before.budget.with_store(store);
     call(&after, &ann(), 1);
     assert_eq!(before.told(), [""; 0], "it was told, and the new one has seen nothing of the month yet");

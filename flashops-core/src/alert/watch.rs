@@ -49,6 +49,13 @@ impl WatchRule {
         let is_watched = projection.is_some() || !burns.is_empty();
         is_watched.then(|| Self { index, number, since, limit: limit.clone(), projection, burns })
     }
+
+    /// Whether it watches the same limit in the same way.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let rules = |rule: &Self| rule.burns.iter().map(|span| span.rule).collect::<Vec<_>>();
+        let projects = |rule: &Self| rule.projection.as_ref().map(|(rule, _)| *rule);
+        self.limit == other.limit && rules(self) == rules(other) && projects(self) == projects(other)
+    }
 }
 
 /// How long a period is, as far as rates go.

@@ -34,7 +34,7 @@ impl Watched {
         let mut watched = Vec::new();
         for (index, limit) in policy.indexed() {
             let Some(mut rule) = WatchRule::new(index, limit, rules, (next, now)) else { continue };
-            match before.and_then(|before| before.rules.iter().find(|other| other.limit == *limit)) {
+            match before.and_then(|before| before.rules.iter().find(|other| other.is_same(&rule))) {
                 Some(same) => (rule.number, rule.since) = (same.number, same.since),
                 None => next += 1,
             }
@@ -44,6 +44,10 @@ impl Watched {
         watched.iter().for_each(|rule| set.insert(rule.index));
         let scopes = watched.iter().map(|rule| rule.limit.scope()).collect();
         Self { policy, rules: watched, set, scopes, next }
+    }
+
+    pub(super) const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
     }
 
     /// The limits that are watched and counted a call, which may have begun under another policy.

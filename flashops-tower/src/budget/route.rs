@@ -135,6 +135,12 @@ impl ModelRoute {
         Dialect::of(path, headers, route.and_then(|route| route.dialect))
     }
 
+    /// The model of requests on this path that name none: what the first of the routes that has the path says.
+    pub fn default_model_of(routes: &[Self], path: &str) -> Option<Arc<str>> {
+        let path = plain(path);
+        routes.iter().find(|route| route.has(&path))?.default_model.clone()
+    }
+
     /// Whether one of the routes has a path, which is [plain].
     pub(crate) fn any_has(routes: &[Self], path: &str) -> bool {
         routes.iter().any(|route| route.has(path))

@@ -126,6 +126,11 @@ impl<C: Clock> Controls<C> {
         ModelRoute::dialect_of(self.current.load().routes(), path, headers)
     }
 
+    /// The model of requests on this path that name none, for the service that writes it into them.
+    pub fn default_model_of(&self, path: &str) -> Option<Arc<str>> {
+        ModelRoute::default_model_of(self.current.load().routes(), path)
+    }
+
     /// The layers.
     pub fn layer(&self) -> ControlsLayer<C> {
         ControlsLayer::new(Arc::clone(&self.current))

@@ -14,12 +14,12 @@ use flashops_tower::reject::headers::exposed;
 use flashops_tower::security_headers::{SecurityHeaders, SecurityHeadersLayer};
 use flashops_tower::trace_id::{TraceIdLayer, TraceIdService, TrustIncoming};
 use http::{HeaderName, HeaderValue};
-use tower::util::{Either, option_layer};
-use tower_http::cors::{AllowHeaders, AllowMethods, Any, Cors, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 use tower_layer::Layer;
 
 use super::deadlines::{Deadlines, DeadlinesLayer};
 use super::observe::{Observed, Observers};
+use super::opened::{Opened, OpenedLayer};
 
 /// How long browsers remember that a page may call.
 const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
@@ -31,7 +31,7 @@ pub(super) struct EdgeLayer {
     trace_id: TraceIdLayer,
     observers: Observers,
     security_headers: SecurityHeadersLayer,
-    cors: Option<CorsLayer>,
+    cors: OpenedLayer,
     deadlines: DeadlinesLayer,
     ip_allow: IpAllowLayer,
     body_limit: BodyLimitLayer,
@@ -39,8 +39,6 @@ pub(super) struct EdgeLayer {
 
 /// The layers around the limits, from the outside in.
 pub type Edge<S> = ClientIp<TraceIdService<Observed<SecurityHeaders<Opened<Deadlines<IpAllow<BodyLimit<S>>>>>>>>;
-
-type Opened<S> = Either<Cors<S>, S>;
 
 impl EdgeLayer {
     pub(super) fn new(
@@ -60,7 +58,7 @@ impl EdgeLayer {
                 .with_model_routes(Arc::clone(routes))
                 .with_text_routes(exempt.clone()),
             security_headers: security_headers(http),
-            cors: (!http.cors_origins.is_empty()).then(|| cors(&http.cors_origins)),
+            cors: OpenedLayer((!http.cors_origins.is_empty()).then(|| cors(&http.cors_origins))),
             deadlines: DeadlinesLayer { head: http.deadline, idle: http.idle_timeout, total: http.response_deadline },
             ip_allow: IpAllowLayer::new(addresses)
                 .with_routes(http.admin_routes.clone())
@@ -78,14 +76,10 @@ impl<S> Layer<S> for EdgeLayer {
 
     fn layer(&self, inner: S) -> Edge<S> {
         let allowed = self.ip_allow.layer(self.body_limit.layer(inner));
-        let opened = optional(self.cors.clone(), self.deadlines.layer(allowed));
+        let opened = self.cors.layer(self.deadlines.layer(allowed));
         let headed = self.security_headers.layer(opened);
         self.client_ip.layer(self.trace_id.layer(self.observers.layer(headed)))
     }
-}
-
-fn optional<L: Layer<S>, S>(layer: Option<L>, inner: S) -> Either<L::Service, S> {
-    option_layer::<L>(layer).layer(inner)
 }
 
 impl fmt::Debug for EdgeLayer {

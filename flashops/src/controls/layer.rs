@@ -6,7 +6,7 @@ use flashops_core::clock::Clock;
 use tower_layer::Layer;
 
 use super::service::Controlled;
-use super::stack::Stack;
+use super::stack::{Stack, Stacked};
 
 /// All layers of a [`Controls`](super::Controls), in the order that the [module docs](super) tell.
 pub struct ControlsLayer<C: Clock> {
@@ -32,9 +32,9 @@ impl<C: Clock> fmt::Debug for ControlsLayer<C> {
 }
 
 impl<S: Clone, C: Clock> Layer<S> for ControlsLayer<C> {
-    type Service = Controlled<S, C>;
+    type Service = Controlled<S, C, Stacked<S, C>>;
 
-    fn layer(&self, inner: S) -> Controlled<S, C> {
+    fn layer(&self, inner: S) -> Self::Service {
         Controlled::new(inner, Arc::clone(&self.current))
     }
 }

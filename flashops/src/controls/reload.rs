@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use flashops_core::alert::AlertRules;
 use flashops_core::clock::Clock;
 use flashops_core::config::Config;
 use flashops_core::price::PriceError;
@@ -54,10 +55,10 @@ impl<C: Clock + Clone> Controls<C> {
     ///
     /// Those that have begun go on under the configuration that they began with, and their calls are settled in the
     /// accounts that are in force then. What was used and held stays, as
-    /// [`MemoryStore::succeed`](flashops_core::store::MemoryStore::succeed) tells; where the limits are the same nothing
-    /// happens to accounts. Addresses, prices and limits change one after the other, each at once.
+    /// [`MemoryStore::succeed`](flashops_core::store::MemoryStore::succeed) tells; where the limits are the same
+    /// nothing happens to accounts. Addresses, prices and limits change one after the other, each at once.
     ///
-    /// The bounds of the store, the threshold of the tally, what alerts are made of and where they go, and what is logged
+    /// The bounds of the store, the threshold of the tally, where alerts go, and what is logged
     /// and measured, but for what is slow, are decided when the service starts.
     ///
     /// # Errors
@@ -71,8 +72,10 @@ impl<C: Clock + Clone> Controls<C> {
         if in_force.policy() != config.policy() {
             let policy = Arc::new(config.policy().clone());
             let store = budget.store().succeed(Arc::clone(&policy));
-            self.parts.alerts.replace_policy(policy, store.now());
+            self.parts.alerts.replace(policy, &config.alerts().rules, store.now());
             self.parts.budget.replace(budget.with_store(store));
+        } else if in_force.alerts().rules != config.alerts().rules {
+            self.parts.alerts.replace_rules(&config.alerts().rules, budget.store().now());
         }
         self.parts.addresses.replace(address_rules(config.http()));
         self.current.store(Arc::new(Stack::new(config, &self.parts)));
@@ -85,12 +88,17 @@ impl<C: Clock + Clone> Controls<C> {
 fn check_start(before: &Config, after: &Config) -> Result<(), ReloadError> {
     let (old, new) = (before.options(), after.options());
     let threshold = |config: &Config| (config.options().threshold_tokens, config.options().threshold_window);
+    let goes_to = |config: &Config| {
+        let mut alerts = config.alerts().clone();
+        alerts.rules = AlertRules::NONE;
+        alerts
+    };
     let mut observe = before.observe().clone();
     observe.slow = after.observe().slow;
     let fixed = [
         (old.bounds == new.bounds, "[policy] max_keys and max_reservations"),
         (threshold(before) == threshold(after), "[policy] threshold_tokens and threshold_window"),
-        (before.alerts() == after.alerts(), "[alerts], but for its thresholds,"),
+        (goes_to(before) == goes_to(after), "[alerts] log, alertmanager, slack and link"),
         (observe == *after.observe(), "[observe] log, metrics, max_tenants and gen_ai"),
     ];
     match fixed.into_iter().find(|(same, _)| !same) {

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use flashops_core::clock::Clock;
-use http::{Request, Response};
+use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -15,20 +15,27 @@ use super::stack::{Stack, Stacked};
 /// Another configuration takes effect when the service is next asked whether it is ready: requests under way go on
 /// under the one that they began with. The layers are then built anew around a clone of the inner service, also in each
 /// clone that was made of this service before; that costs about as much as cloning it.
-pub struct Controlled<S, C: Clock> {
+pub struct Controlled<S, C: Clock, T> {
     inner: S,
     current: Arc<ArcSwap<Stack<C>>>,
     built: Arc<Stack<C>>,
-    service: Stacked<S, C>,
+    service: T,
 }
 
-impl<S: Clone, C: Clock> Controlled<S, C> {
+impl<S: Clone, C: Clock> Controlled<S, C, Stacked<S, C>> {
     pub(super) fn new(inner: S, current: Arc<ArcSwap<Stack<C>>>) -> Self {
         let built = current.load_full();
         let service = built.layer(inner.clone());
         Self { inner, current, built, service }
     }
+}
 
+impl<S, C, T> Controlled<S, C, T>
+where
+    S: Clone,
+    C: Clock,
+    Stack<C>: Layer<S, Service = T>,
+{
     #[cold]
     fn rebuild(&mut self) {
         self.built = self.current.load_full();
@@ -36,15 +43,16 @@ impl<S: Clone, C: Clock> Controlled<S, C> {
     }
 }
 
-impl<S, C, B, R> Service<Request<B>> for Controlled<S, C>
+impl<S, C, T, B> Service<Request<B>> for Controlled<S, C, T>
 where
     S: Clone,
     C: Clock,
-    Stacked<S, C>: Service<Request<B>, Response = Response<R>>,
+    T: Service<Request<B>>,
+    Stack<C>: Layer<S, Service = T>,
 {
-    type Response = Response<R>;
-    type Error = <Stacked<S, C> as Service<Request<B>>>::Error;
-    type Future = <Stacked<S, C> as Service<Request<B>>>::Future;
+    type Response = T::Response;
+    type Error = T::Error;
+    type Future = T::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if !Arc::ptr_eq(&self.current.load(), &self.built) {
@@ -58,10 +66,7 @@ where
     }
 }
 
-impl<S: Clone, C: Clock> Clone for Controlled<S, C>
-where
-    Stacked<S, C>: Clone,
-{
+impl<S: Clone, C: Clock, T: Clone> Clone for Controlled<S, C, T> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -72,7 +77,7 @@ where
     }
 }
 
-impl<S, C: Clock> fmt::Debug for Controlled<S, C> {
+impl<S, C: Clock, T> fmt::Debug for Controlled<S, C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controlled").finish_non_exhaustive()
     }

@@ -27,7 +27,7 @@ use super::parts::Parts;
 use super::routes::model_route;
 
 /// The layers of one configuration, in the order that the [module docs](super) tell.
-pub(super) struct Stack<C: Clock> {
+pub struct Stack<C: Clock> {
     edge: EdgeLayer,
     gate: GateLayer,
     rate_limit: RateLimitLayer<MemoryStore<C>, ConfiguredCallers>,

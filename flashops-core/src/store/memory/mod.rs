@@ -1,5 +1,6 @@
 //! The store in this process.
 
+mod bounds;
 mod next_deadline;
 mod records;
 mod refusal;
@@ -11,6 +12,7 @@ use std::future::{Ready, ready};
 use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayVec;
+pub use bounds::{Bounds, MemoryStats};
 use records::{Found, Held, Record, Records, Shard, State};
 use refusal::Refusal;
 use succession::Successor;
@@ -28,24 +30,6 @@ use crate::units::Amounts;
 
 /// How many expired reservations one call settles.
 const EXPIRED_PER_CALL: usize = 16;
-
-/// How large a [`MemoryStore`] may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Bounds {
-    /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has
-    /// gone.
-    pub max_keys: usize,
-    /// The most reservations held at a time. One beyond it is [`StoreError::Full`].
-    pub max_reservations: usize,
-}
-
-impl Default for Bounds {
-    /// 1,048,576 keys of each scope, and 1,048,576 reservations.
-    fn default() -> Self {
-        Self { max_keys: 1 << 20, max_reservations: 1 << 20 }
-    }
-}
 
 /// Accounts in the memory of this process.
 ///
@@ -72,18 +56,6 @@ pub struct MemoryStore<C> {
     /// Who goes on, once that is another store. It is set with all locks held, so whoever has one and sees nobody here
     /// is still in the right place.
     successor: OnceLock<Box<Successor<C>>>,
-}
-
-/// How large a [`MemoryStore`] is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemoryStats {
-    /// Keys of all scopes.
-    pub keys: usize,
-    /// Reservations that are held, or expired and not yet forgotten.
-    pub reservations: usize,
-    /// How often a request was counted in the account that overflow callers share.
-    pub overflowed: u64,
 }
 
 /// The accounts of one request, locked from the narrowest scope to the widest.
