@@ -62,8 +62,8 @@
 //! then. The windows of a burn rate count their oldest fortieth whole, so it is never late and can be that much early.
 //! Limits in shadow, of zero, for a lifetime, and on requests that call no model have thresholds only. What is used is
 //! what this process settled: debt of an earlier period and other processes are in thresholds, as far as the store
-//! knows them, and not in the others. Where another policy comes into force, a limit that is the same goes on, and of any
-//! other nothing was seen before. An anonymous caller is called by its network, so whoever reads alerts sees that.
+//! knows them, and not in the others. Where another policy comes into force, a limit that is the same goes on, and of
+//! any other nothing was seen before. An anonymous caller is called by its network, so whoever reads alerts sees that.
 //!
 //! What this module does not do: send anything anywhere, or say that an alert is over. Sinks do the first, and
 //! [`Alert::until`] says how long it is of interest.

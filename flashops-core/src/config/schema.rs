@@ -17,12 +17,12 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 77] = [
+pub(super) const PUBLIC_KEYS: [&str; 78] = [
     "admin", "admin_allow", "admin_routes", "algorithm", "amount", "anchor", "anomaly", "anomaly_factor",
     "anomaly_history", "anomaly_period", "anomaly_tokens", "anonymous", "burn_rate", "calls_model", "carry_debt",
     "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "factor", "fallback", "fast", "file",
-    "format", "gen_ai", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "log", "max_body",
-    "max_keys", "max_lifetime", "max_output", "max_reservations", "max_tenants", "max_wait", "metrics",
+    "format", "gen_ai", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "ipv6_prefix", "log",
+    "max_body", "max_keys", "max_lifetime", "max_output", "max_reservations", "max_tenants", "max_wait", "metrics",
     "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over", "on_store_error", "org",
     "output_estimate", "path", "projection", "projection_after", "replace", "resource", "response_deadline", "routes",
     "scope", "security_headers", "severity", "share", "slow", "spent_status", "store_deadline", "stored_content",
