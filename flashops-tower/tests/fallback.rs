@@ -10,13 +10,14 @@ use std::time::Duration;
 use flashops_core::budget::Budget;
 use flashops_core::caller::Caller;
 use flashops_core::clock::ManualClock;
+use flashops_core::estimate::Estimate;
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::price::PriceBook;
 use flashops_core::record::{Event, FallbackReason, Recorder, Tally};
 use flashops_core::store::{MemoryStore, Store};
 use flashops_core::units::Tokens;
-use flashops_core::usage::{ServiceTier, Usage};
+use flashops_core::usage::Usage;
 use flashops_tower::TokenBudgetLayer;
 use flashops_tower::budget::{ModelRoute, RequestBody};
 use flashops_tower::fallback::{FALLBACK, FallbackLayer};
@@ -203,7 +204,7 @@ async fn an_error_of_the_inner_service_is_a_failure_and_at_the_end_of_the_chain_
 async fn a_budget_that_cannot_pay_a_model_pays_a_cheaper_one() {
     let mini = { House::new(vec![]).budget.prices().price("gpt-4o-mini", Default::default()).unwrap().clone() };
     let (input, output) = (Tokens::saturating(200), Tokens::saturating(100));
-    let room = mini.most(input, output, ServiceTier::Standard);
+    let room = mini.most(&Estimate { input, output, ..Estimate::default() });
     let cost = Limit::new("cost", Scope::User, Resource::Cost, room.get(), hour()).unwrap();
     let house = House::new(vec![cost]);
     let (status, told, _) = house.ask("gpt-4o", but("none")).await;

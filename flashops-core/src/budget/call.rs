@@ -81,10 +81,10 @@ impl<S: Store> Open<S> {
         u64::from(!self.info.again)
     }
 
-    /// What so many tokens can cost at most.
+    /// What so many tokens can cost at most, with all searches that the request allows.
     pub(super) fn most(&self, input: Tokens, output: Tokens) -> Cost {
-        let asked = self.estimate.service_tier;
-        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output, asked))
+        let bound = Estimate { input, output, ..self.estimate };
+        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(&bound))
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -235,6 +235,9 @@ impl<S: Store> Call<S> {
     /// | failed | absent | the input estimate |
     /// | cut | exact | the report |
     /// | cut | estimated or absent | the larger of report, and input estimate plus counted output |
+    ///
+    /// Where the input estimate is charged, so are all searches that the request allowed: nobody told how many there
+    /// were. To a report are added those that its provider bills without naming them.
     pub fn settle(mut self, usage: &Usage, ending: Ending) {
         let usage = self.charged(usage, ending);
         self.finish(&usage, ending);
@@ -246,6 +249,12 @@ impl<S: Store> Call<S> {
     }
 
     fn charged(&self, reported: &Usage, ending: Ending) -> Usage {
+        let usage = self.charged_as_told(reported, ending);
+        let unreported = if ending == Ending::Rejected { 0 } else { self.open.estimate.unreported_searches };
+        Usage { searches: usage.searches.max(unreported), ..usage }
+    }
+
+    fn charged_as_told(&self, reported: &Usage, ending: Ending) -> Usage {
         let estimate = self.open.estimate;
         match (ending, reported.quality) {
             (_, Quality::Exact) | (Ending::Complete | Ending::Rejected | Ending::Failed, Quality::Estimated) => {
@@ -256,8 +265,8 @@ impl<S: Store> Call<S> {
                 if self.open.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
             {
                 let counted = self.open.progress.total_output().min(estimate.output);
-                let service_tier = reported.service_tier;
-                Usage { service_tier, ..Usage::estimated(estimate.input, self.open.held.max(counted)) }
+                let (service_tier, searches) = (reported.service_tier, estimate.searches);
+                Usage { service_tier, searches, ..Usage::estimated(estimate.input, self.open.held.max(counted)) }
             }
             _ => self.at_least_the_input(reported),
         }
@@ -267,10 +276,11 @@ impl<S: Store> Call<S> {
     fn at_least_the_input(&self, reported: &Usage) -> Usage {
         let counted = self.open.progress.total_output().max(reported.total_output());
         let floor = Usage::estimated(self.open.estimate.input, counted);
+        let searches = reported.searches.max(self.open.estimate.searches);
         if reported.quality != Quality::Absent && reported.total() > floor.total() {
-            return Usage { quality: Quality::Estimated, ..*reported };
+            return Usage { quality: Quality::Estimated, searches, ..*reported };
         }
-        Usage { inconsistent: reported.inconsistent, service_tier: reported.service_tier, ..floor }
+        Usage { inconsistent: reported.inconsistent, service_tier: reported.service_tier, searches, ..floor }
     }
 
     fn finish(&mut self, usage: &Usage, ending: Ending) {

@@ -14,13 +14,13 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 61] = [
+pub(super) const PUBLIC_KEYS: [&str; 62] = [
     "admin", "admin_allow", "admin_routes", "algorithm", "amount", "anchor", "anonymous", "calls_model",
     "carry_debt", "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "fallback", "file",
     "format", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "ipv6_prefix", "max_body",
     "max_keys", "max_lifetime", "max_output", "max_reservations", "max_wait", "missing_usage", "mode", "name",
     "on_exhausted", "on_expiry", "on_over", "on_store_error", "org", "output_estimate", "path", "replace",
-    "resource", "response_deadline", "routes", "scope", "security_headers", "share", "spent_status",
+    "resource", "response_deadline", "routes", "scope", "searches_per_call", "security_headers", "share", "spent_status",
     "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds", "trust_request_ids",
     "trusted_hops", "trusted_proxies", "unknown_model", "unmetered_routes", "user", "window", "zone",
 ];
@@ -91,6 +91,7 @@ pub(super) struct RawPolicy {
     pub(super) input_estimate: Option<Text>,
     pub(super) output_estimate: Option<Text>,
     pub(super) stored_content: Option<Text>,
+    pub(super) searches_per_call: Option<Whole>,
     pub(super) unmetered_routes: Option<Text>,
     pub(super) inspect_bytes: Option<Whole>,
     pub(super) anonymous: Option<Text>,

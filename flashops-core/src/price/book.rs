@@ -70,6 +70,7 @@ impl PriceBook {
     ///     output = "45000"                # also reasoning, audio_out
     ///     per_request = "5"               # default 0; fees are the same in every tariff
     ///     per_search = "100"              # default 0
+    ///     per_search_once = true          # default false: the fee is for all searches of a request together
     ///
     ///     [[model.price.tier]]            # what changes for the whole of a request with a larger prompt, at most 16
     ///     above = 16000                   # a prompt of more than 16,000 tokens; or `from`, of 16,000 or more

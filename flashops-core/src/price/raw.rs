@@ -72,6 +72,8 @@ with_classes! {
         #[serde(default)]
         per_search: Nanos,
         #[serde(default)]
+        per_search_once: bool,
+        #[serde(default)]
         tier: Vec<Spanned<RawTier>>,
         batch: Option<Spanned<RawTariff>>,
         flex: Option<Spanned<RawTariff>>,

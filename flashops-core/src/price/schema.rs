@@ -144,7 +144,8 @@ fn price(unit: MoneyUnit, source: &Arc<str>, as_of: Day, raw: &Spanned<RawPrice>
         effective_from: raw.effective_from.map(|day| day.date),
         start: raw.effective_from.map_or(UnixSeconds(i64::MIN), |day| day.start),
     };
-    Ok(Price { unit, standard, special, per_request: raw.per_request.0, per_search: raw.per_search.0, version })
+    let (per_request, per_search, per_search_once) = (raw.per_request.0, raw.per_search.0, raw.per_search_once);
+    Ok(Price { unit, standard, special, per_request, per_search, per_search_once, version })
 }
 
 #[cfg(test)]

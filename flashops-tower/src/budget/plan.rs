@@ -6,6 +6,7 @@ use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::price::{Model, PriceBook};
 use flashops_core::units::Tokens;
 
+use super::layer::Options;
 use super::route::ModelRoute;
 use crate::inspect::{InspectError, Inspected, MAX_MODEL_NAME, Rewrite, WireFormat};
 use crate::reject::Refusal;
@@ -66,7 +67,7 @@ impl Plan {
         (format, in_path): (WireFormat, Option<&str>),
         body: Bytes,
         prices: &PriceBook,
-        stored: StoredContent,
+        options: &Options,
     ) -> Result<Self, Unplanned> {
         let inspected = Inspected::read(format, body).map_err(Unplanned::Inspect)?;
         let in_path = in_path.map(bounded).transpose().map_err(Unplanned::Inspect)?;
@@ -75,13 +76,15 @@ impl Plan {
             None => Arc::clone(route.default_model().ok_or(Unplanned::NoModel)?),
         };
         let known = prices.model(&model);
-        let input = input_bound(&inspected, known, stored)?;
+        let input = input_bound(&inspected, known, options.stored)?;
         let cap = if format.has_output() { Some(output_cap(&inspected, route, known)?) } else { None };
         let estimate = match cap {
             Some(cap) => Estimate::new(input, OutputCap::new(cap).with_choices(inspected.choices())),
             None => Estimate::input_only(input),
         };
-        let estimate = estimate.with_service_tier(inspected.service_tier());
+        let unreported = inspected.unreported_searches(&model);
+        let searches = inspected.searches(options.searches_per_call).saturating_add(unreported);
+        let estimate = estimate.with_service_tier(inspected.service_tier()).with_searches(searches, unreported);
         let cap_written = cap.filter(|&cap| inspected.output_cap() != Some(cap));
         let rewrite = Rewrite { output_cap: cap_written, include_usage: true, ..Rewrite::default() };
         let hides_usage = inspected.lacks_usage();

@@ -38,6 +38,7 @@ mod parts;
 mod request;
 mod rewrite;
 mod scan;
+mod searches;
 mod wire_format;
 
 pub use caps::MAX_DECLARED;

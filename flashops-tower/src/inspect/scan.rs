@@ -9,6 +9,7 @@ use super::holder::{Held, Holder};
 use super::media::Naming;
 use super::parts::Parts;
 use super::request::MAX_MODEL_NAME;
+use super::searches::{Searches, Uses};
 use super::{InspectError, WireFormat};
 use crate::json::{Cursor, Fault, Text};
 use crate::tariff;
@@ -59,6 +60,7 @@ pub(super) struct Scan {
     pub(super) prompts: u64,
     pub(super) parts: Parts,
     pub(super) tools: Tools,
+    pub(super) searches: Searches,
     pub(super) service_tier: ServiceTier,
     pub(super) members: Insert,
 }
@@ -146,10 +148,9 @@ impl Scan {
             WireFormat::Gemini | WireFormat::BedrockConverse if is(&["serviceTier"]) => self.service_tier(cursor)?,
             WireFormat::BedrockConverse if is(&["toolConfig"]) => self.tool_config(cursor)?,
             WireFormat::BedrockConverse if is(&["additionalModelRequestFields"]) => self.additional_fields(cursor)?,
-            WireFormat::XaiChat if is(&["search_parameters"]) => {
-                self.tools.hosted += u64::from(cursor.peek()? != b'n');
-                cursor.skip()?;
-            }
+            WireFormat::XaiChat if is(&["search_parameters"]) => self.live_search(cursor)?,
+            WireFormat::OpenAiChat if is(&["web_search_options"]) => self.web_search_options(cursor)?,
+            WireFormat::OpenAiResponses if is(&["max_tool_calls"]) => self.max_tool_calls(cursor)?,
             WireFormat::OpenAiResponses if is(&["background"]) => unmetered(cursor, "background")?,
             WireFormat::AnthropicMessages if is(&["fallbacks"]) => unmetered(cursor, "fallbacks")?,
             WireFormat::CohereEmbed if is(&["inputs"]) => self.parts.read(cursor)?,
@@ -230,20 +231,29 @@ impl Scan {
         if cursor.peek()? != b'[' {
             return Ok(cursor.skip()?);
         }
-        let tools = &mut self.tools;
+        let (tools, searches) = (&mut self.tools, &mut self.searches);
         Ok(cursor.array::<Fault>(|cursor| {
             tools.all += 1;
             if cursor.peek()? != b'{' {
                 return cursor.skip();
             }
+            let (mut uses, mut is_search) = (Uses::default(), false);
             cursor.object(|cursor, key| {
+                if key.is("max_uses") {
+                    return uses.read(cursor);
+                }
                 if !key.is("type") || cursor.peek()? != b'"' {
                     return cursor.skip();
                 }
                 let kind = cursor.string()?;
                 tools.hosted += u64::from(!kind.is("function") && !kind.is("custom"));
+                is_search |= Searches::is_search(kind);
                 Ok(())
-            })
+            })?;
+            if is_search {
+                searches.add(uses.get());
+            }
+            Ok(())
         })?)
     }
 
@@ -259,7 +269,7 @@ impl Scan {
         if cursor.peek()? != b'[' {
             return Ok(cursor.skip()?);
         }
-        let tools = &mut self.tools;
+        let (tools, searches) = (&mut self.tools, &mut self.searches);
         Ok(cursor.array::<Fault>(|cursor| {
             tools.all += 1;
             if cursor.peek()? != b'{' {
@@ -267,6 +277,9 @@ impl Scan {
             }
             cursor.object(|cursor, key| {
                 tools.hosted += u64::from(!own.iter().any(|name| key.is(name)));
+                if Searches::is_grounding(key) {
+                    searches.add(None);
+                }
                 cursor.skip()
             })
         })?)

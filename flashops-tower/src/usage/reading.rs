@@ -17,6 +17,8 @@ pub(super) struct Reading {
     standing: Standing,
     /// The last tariff that was named. Anthropic's last report leaves it out, and the first one names it.
     tariff: Option<ServiceTier>,
+    /// The most searches that one payload tells of beside its usage.
+    searches: u64,
     pub(super) ended: bool,
     pub(super) error: bool,
 }
@@ -41,7 +43,7 @@ struct Payload {
     inner: Option<Report>,
     /// The tariff beside the usage.
     tariff: Option<ServiceTier>,
-    /// Searches of which an item of the output tells.
+    /// Searches of which the output tells.
     searches: u64,
     kind: Kind,
     has_choices: bool,
@@ -66,7 +68,7 @@ enum Kind {
 
 impl Reading {
     pub(super) const fn new() -> Self {
-        Self { report: None, standing: Standing::Early, tariff: None, ended: false, error: false }
+        Self { report: None, standing: Standing::Early, tariff: None, searches: 0, ended: false, error: false }
     }
 
     /// An event that is no plain content.
@@ -77,6 +79,7 @@ impl Reading {
         self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
         let report = payload.report();
+        self.searches = self.searches.max(payload.searches);
         self.tariff = payload.tariff(report).or(self.tariff);
         let shape = |report: Option<Report>| report.and_then(|report| report.shape);
         let format = Shape::format(shape(self.report).max(shape(report)), route);
@@ -100,6 +103,7 @@ impl Reading {
         self.ended = true;
         self.error = payload.error || payload.kind == Kind::Error;
         let report = payload.report();
+        self.searches = payload.searches;
         self.tariff = payload.tariff(report);
         if report.is_some() {
             self.report = report;
@@ -114,6 +118,9 @@ impl Reading {
         };
         let fallback = Fallback { input: input.get(), output: counted.get() };
         let mut usage = report.usage(Shape::format(report.shape, route), fallback);
+        if report.get(Field::Searches) == Count::Missing {
+            usage.searches = self.searches;
+        }
         usage.service_tier = self.tariff;
         if self.standing == Standing::Final || self.standing == Standing::Running && self.ended {
             return usage;
@@ -173,8 +180,8 @@ impl Payload {
                 self.has_choices = true;
                 cursor.skip()
             })?,
-            (b"candidates", b'[') => cursor.array(|cursor| self.holds(cursor, b"finishReason"))?,
-            (b"promptFeedback", b'{') => self.holds(cursor, b"blockReason")?,
+            (b"candidates", b'[') => cursor.array(|cursor| self.candidate(cursor))?,
+            (b"promptFeedback", b'{') => cursor.object(|cursor, key| self.reason(cursor, key, b"blockReason"))?,
             _ => cursor.skip()?,
         }
         Ok(())
@@ -207,11 +214,8 @@ impl Payload {
         })
     }
 
-    /// The report, with the searches that it does not name.
     fn report(&self) -> Option<Report> {
-        let report = self.outer.or(self.inner)?;
-        let named = report.get(Field::Searches) != Count::Missing || self.searches == 0;
-        Some(if named { report } else { report.with(Field::Searches, Count::Valid(self.searches)) })
+        self.outer.or(self.inner)
     }
 
     fn name_tariff(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
@@ -224,15 +228,27 @@ impl Payload {
         self.tariff.or_else(|| report?.tariff)
     }
 
-    /// Notes that Gemini has finished, if an object has this member.
-    fn holds(&mut self, cursor: &mut Cursor<'_>, reason: &[u8]) -> Result<(), Fault> {
+    /// One of Gemini's candidates, which names what was searched for.
+    fn candidate(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         if cursor.peek()? != b'{' {
             return cursor.skip();
         }
-        cursor.object(|cursor, key| {
-            self.finished |= key.raw() == reason && cursor.peek()? == b'"';
-            cursor.skip()
+        cursor.object(|cursor, key| match (key.raw(), cursor.peek()?) {
+            (b"groundingMetadata", b'{') => cursor.object(|cursor, key| match (key.raw(), cursor.peek()?) {
+                (b"webSearchQueries", b'[') => cursor.array(|cursor| {
+                    self.searches += 1;
+                    cursor.skip()
+                }),
+                _ => cursor.skip(),
+            }),
+            _ => self.reason(cursor, key, b"finishReason"),
         })
+    }
+
+    /// Notes that Gemini has finished, if this is the member that says why.
+    fn reason(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>, reason: &[u8]) -> Result<(), Fault> {
+        self.finished |= key.raw() == reason && cursor.peek()? == b'"';
+        cursor.skip()
     }
 
     const fn standing(&self, format: WireFormat) -> Standing {

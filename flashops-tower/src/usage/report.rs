@@ -197,6 +197,7 @@ impl Report {
                 b"completion_tokens_details" | b"output_tokens_details" | b"cache_creation" | b"server_tool_use",
                 b'{',
             ) => self.parts(cursor, key),
+            (b"server_side_tool_usage_details", b'{') => self.tool_usage(cursor),
             (b"billed_units" | b"tokens", b'{') => {
                 self.shape = self.shape.max(Some(Shape::Cohere));
                 self.parts(cursor, key)
@@ -235,6 +236,18 @@ impl Report {
                 false => Count::read(cursor)?,
             };
             Ok(())
+        })
+    }
+
+    /// How often xAI called each of its tools; of those that search, all together.
+    fn tool_usage(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        cursor.object(|cursor, tool| match tool.raw() {
+            b"web_search_calls" | b"x_search_calls" => {
+                let calls = Count::read(cursor)?;
+                self.counts[Field::Searches as usize] = self.get(Field::Searches).plus(calls);
+                Ok(())
+            }
+            _ => cursor.skip(),
         })
     }
 

@@ -143,6 +143,7 @@ fn the_defaults_written_out_are_the_defaults() {
         input_estimate = "bytes"
         output_estimate = "cap"
         stored_content = "context-window"
+        searches_per_call = 10
         unmetered_routes = "refuse"
         inspect_bytes = 8388608
         anonymous = "by-ip"
@@ -182,6 +183,7 @@ fn every_switch_can_be_changed() {
         input_estimate = "calibrated"
         output_estimate = "learned"
         stored_content = "refuse"
+        searches_per_call = 0
         unmetered_routes = "pass"
         inspect_bytes = 1
         anonymous = "refuse"
@@ -205,7 +207,7 @@ fn every_switch_can_be_changed() {
 
     let options = changed.options();
     assert_eq!((options.stored_content, options.inspect_bytes), (StoredContent::Refuse, 1));
-    assert_eq!(options.unmetered_routes, UnmeteredRoutes::Pass);
+    assert_eq!((options.unmetered_routes, options.searches_per_call), (UnmeteredRoutes::Pass, 0));
     assert_eq!((options.anonymous, options.spent_status), (Anonymous::Refuse, SpentStatus::PaymentRequired));
     assert_eq!(options.max_wait, Duration::ZERO);
     assert_eq!(options.headers, HeaderFamilies { legacy: true, anthropic: true, ..HeaderFamilies::NONE });

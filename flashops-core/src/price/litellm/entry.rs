@@ -170,6 +170,7 @@ impl Reader {
             special: tariffs,
             per_request: self.per_request,
             per_search: self.per_search,
+            per_search_once: false,
             version,
         };
         let model = Model {
