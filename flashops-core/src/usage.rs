@@ -21,7 +21,7 @@
 //! [`Usage::inconsistent`], which a tally counts. Absent is not zero: a usage that nobody
 //! reported has [`Quality::Absent`], and what it costs is decided by the policy, never by its zeros.
 //!
-//! A tariff that the provider did not name is the one that the request asked for.
+//! A tariff or a surcharge that the provider did not name is the one that the request asked for.
 //!
 //! What this module does not do: read a provider's payload, or price anything.
 
@@ -53,6 +53,8 @@ pub struct Usage {
     /// At which tariff the provider served the call; `None` where it did not say. It can be known where the numbers are
     /// absent.
     pub service_tier: Option<ServiceTier>,
+    /// What makes its tokens dearer.
+    pub surcharges: Surcharges,
     /// What the provider says that the call cost, in billionths of a US dollar, rounded up. It is told to recorders;
     /// what is charged is the price book's.
     pub provider_nano_usd: Option<u64>,
@@ -86,6 +88,23 @@ pub enum ServiceTier {
     Flex,
     /// Before others.
     Priority,
+}
+
+/// What makes every token of a call dearer, under any tariff; `None` where nobody said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Surcharges {
+    /// It is served in Anthropic's fast mode.
+    pub fast: Option<bool>,
+    /// It is served in the United States only.
+    pub us_only: Option<bool>,
+}
+
+impl Surcharges {
+    /// What these say, and what others say of the rest.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self { fast: self.fast.or(others.fast), us_only: self.us_only.or(others.us_only) }
+    }
 }
 
 impl ServiceTier {
@@ -146,6 +165,7 @@ impl Usage {
             audio_out: Tokens::ZERO,
             searches: 0,
             service_tier: None,
+            surcharges: Surcharges { fast: None, us_only: None },
             provider_nano_usd: None,
             quality,
             inconsistent: false,

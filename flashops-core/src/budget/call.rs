@@ -265,8 +265,9 @@ impl<S: Store> Call<S> {
                 if self.open.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
             {
                 let counted = self.open.progress.total_output().min(estimate.output);
-                let (service_tier, searches) = (reported.service_tier, estimate.searches);
-                Usage { service_tier, searches, ..Usage::estimated(estimate.input, self.open.held.max(counted)) }
+                let tokens = Usage::estimated(estimate.input, self.open.held.max(counted));
+                let Usage { service_tier, surcharges, .. } = *reported;
+                Usage { service_tier, surcharges, searches: estimate.searches, ..tokens }
             }
             _ => self.at_least_the_input(reported),
         }
@@ -280,7 +281,8 @@ impl<S: Store> Call<S> {
         if reported.quality != Quality::Absent && reported.total() > floor.total() {
             return Usage { quality: Quality::Estimated, searches, ..*reported };
         }
-        Usage { inconsistent: reported.inconsistent, service_tier: reported.service_tier, searches, ..floor }
+        let Usage { inconsistent, service_tier, surcharges, .. } = *reported;
+        Usage { inconsistent, service_tier, surcharges, searches, ..floor }
     }
 
     fn finish(&mut self, usage: &Usage, ending: Ending) {
@@ -295,7 +297,8 @@ impl<S: Store> Call<S> {
             ServiceTier::Batch | ServiceTier::Flex => ServiceTier::Standard,
             asked => asked,
         };
-        let usage = &Usage { service_tier: usage.service_tier.or(Some(unnamed)), ..*usage };
+        let surcharges = usage.surcharges.or(open.estimate.surcharges);
+        let usage = &Usage { service_tier: usage.service_tier.or(Some(unnamed)), surcharges, ..*usage };
         let price = open.price.as_deref();
         let cost = price.map(|price| price.cost(usage));
         let used = Amounts {

@@ -10,13 +10,16 @@ use super::tariff::{Rates, Tariff};
 use crate::clock::UnixSeconds;
 use crate::estimate::Estimate;
 use crate::units::{Cost, MoneyUnit, Tokens};
-use crate::usage::{ServiceTier, Usage};
+use crate::usage::{ServiceTier, Surcharges, Usage};
 
 /// Decimal places of a price: a nano-unit of the currency.
 pub(super) const PRICE_SCALE: u32 = 9;
 
 /// The number of tokens that a price is for.
 pub(super) const PRICED_TOKENS: u64 = 1_000_000;
+
+/// The thousandths of one.
+const THOUSAND: u64 = 1_000;
 
 /// Decimal places of the exact sum: those of a price and those of a division by [`PRICED_TOKENS`].
 const SUM_SCALE: u32 = PRICE_SCALE + 6;
@@ -28,6 +31,9 @@ pub struct Price {
     pub(super) standard: Tariff,
     /// No tariff twice.
     pub(super) special: Vec<(ServiceTier, Tariff)>,
+    /// What tokens cost in the fast mode, and in the United States only, in thousandths of what they cost otherwise.
+    pub(super) fast: Option<u64>,
+    pub(super) us: Option<u64>,
     pub(super) per_request: u64,
     pub(super) per_search: u64,
     /// The fee for searches is one for all of a request.
@@ -42,11 +48,14 @@ impl Price {
     /// The tariff is that of [`Usage::service_tier`]: the standard one where the usage says none, or one that the price
     /// does not have. The size of the prompt, [`Usage::total_input`], rates all of its tokens.
     ///
+    /// [`Usage::surcharges`] multiply what its tokens cost, as far as the price has them, and not the fees.
+    ///
     /// The quality of the usage is not looked at. An absent one must be replaced by an estimate first.
     pub fn cost(&self, usage: &Usage) -> Cost {
         let rates = self.tariff(usage.service_tier.unwrap_or_default()).at(usage.total_input());
         let tokens = TokenClass::ALL.into_iter().map(|class| exact(class.tokens(usage), rates[class.index()]));
-        self.rounded(tokens.chain([self.fees(usage.searches)]).fold(0, u128::saturating_add))
+        let tokens = self.surcharged(tokens.fold(0, u128::saturating_add), usage.surcharges);
+        self.rounded(tokens.saturating_add(self.fees(usage.searches)))
     }
 
     /// The most that a request with this bound can cost, whatever the classes of its tokens: at the dearest of the
@@ -56,13 +65,14 @@ impl Price {
     /// A provider may serve a request at the standard tariff although another was asked for, so it is never less than
     /// that of the standard tariff.
     pub fn most(&self, bound: &Estimate) -> Cost {
-        let &Estimate { input, output, service_tier, searches, .. } = bound;
+        let &Estimate { input, output, service_tier, surcharges, searches, .. } = bound;
         let tariffs = [Some(&self.standard), self.own_tariff(service_tier)].into_iter().flatten();
         let sums = tariffs.flat_map(|tariff| tariff.up_to(input)).map(|rates| {
             let (dearest_in, dearest_out) = (dearest(rates, true), dearest(rates, false));
             exact(input, dearest_in).saturating_add(exact(output, dearest_out))
         });
-        self.rounded(sums.max().unwrap_or(0).saturating_add(self.fees(searches)))
+        let tokens = self.surcharged(sums.max().unwrap_or(0), surcharges);
+        self.rounded(tokens.saturating_add(self.fees(searches)))
     }
 
     /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens, under a tariff, for a prompt of
@@ -98,6 +108,17 @@ impl Price {
         self.per_search_once
     }
 
+    /// What tokens cost in the fast mode, in thousandths of what they cost otherwise; `None` if nobody said.
+    pub const fn fast(&self) -> Option<u64> {
+        self.fast
+    }
+
+    /// What tokens cost that are served in the United States only, in thousandths of what they cost otherwise; `None`
+    /// if nobody said.
+    pub const fn us(&self) -> Option<u64> {
+        self.us
+    }
+
     /// The unit of its costs: that of the book.
     pub const fn unit(&self) -> MoneyUnit {
         self.unit
@@ -106,6 +127,17 @@ impl Price {
     /// Where the price comes from, for the record of what was charged.
     pub const fn version(&self) -> &PriceVersion {
         &self.version
+    }
+
+    /// What tokens cost with their surcharges, rounded up. A sum that saturates stays above the largest cost.
+    fn surcharged(&self, tokens: u128, surcharges: Surcharges) -> u128 {
+        let times = |tokens: u128, applies: Option<bool>, thousandths: Option<u64>| match thousandths {
+            Some(thousandths) if applies == Some(true) => {
+                tokens.saturating_mul(u128::from(thousandths)).div_ceil(u128::from(THOUSAND))
+            }
+            _ => tokens,
+        };
+        times(times(tokens, surcharges.fast, self.fast), surcharges.us_only, self.us)
     }
 
     /// What a request with so many searches costs besides its tokens, in 10^-[`SUM_SCALE`] of the currency.

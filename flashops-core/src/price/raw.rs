@@ -67,6 +67,8 @@ with_classes! {
         effective_from: Option<Day>,
         #[serde(default)]
         per: Per,
+        fast: Option<Thousandths>,
+        us: Option<Thousandths>,
         #[serde(default)]
         per_request: Nanos,
         #[serde(default)]

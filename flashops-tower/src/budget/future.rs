@@ -205,7 +205,9 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
         };
         let budget = &self.shared.budget;
         let in_path = self.format.model_in_path(parts.uri.path());
-        let plan = match Plan::new(self.route(), (self.format, in_path.as_deref()), data, &budget.prices(), options) {
+        let (prices, format) = (budget.prices(), (self.format, in_path.as_deref()));
+        let now = budget.store().now().unix;
+        let plan = match Plan::new(self.route(), format, data, (&prices, now), options) {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };

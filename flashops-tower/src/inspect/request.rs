@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use flashops_core::estimate::{InputBound, OutputCap};
 use flashops_core::units::Tokens;
-use flashops_core::usage::ServiceTier;
+use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::scan::{Model, Scan, StreamOptions};
 use super::{InspectError, WireFormat};
@@ -132,6 +132,11 @@ impl Inspected {
     /// it is absent, or is `auto` or another word that names no tariff.
     pub const fn service_tier(&self) -> ServiceTier {
         self.scan.service_tier
+    }
+
+    /// What is asked for that makes tokens dearer: Anthropic's `speed` and `inference_geo`.
+    pub const fn surcharges(&self) -> Surcharges {
+        self.scan.surcharges
     }
 
     /// What the client says about `stream_options.include_usage`; `None` if nothing.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use flashops_core::usage::ServiceTier;
+use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::caps::{CapField, Caps, whole_number};
 use super::holder::{Held, Holder};
@@ -12,7 +12,7 @@ use super::request::MAX_MODEL_NAME;
 use super::searches::{Searches, Uses};
 use super::{InspectError, WireFormat};
 use crate::json::{Cursor, Fault, Text};
-use crate::tariff;
+use crate::tariff::{self, GEO, SPEED};
 
 const KEYS: [&str; 20] = [
     "model",
@@ -62,6 +62,7 @@ pub(super) struct Scan {
     pub(super) tools: Tools,
     pub(super) searches: Searches,
     pub(super) service_tier: ServiceTier,
+    pub(super) surcharges: Surcharges,
     pub(super) members: Insert,
 }
 
@@ -152,6 +153,7 @@ impl Scan {
             WireFormat::OpenAiChat if is(&["web_search_options"]) => self.web_search_options(cursor)?,
             WireFormat::OpenAiResponses if is(&["max_tool_calls"]) => self.max_tool_calls(cursor)?,
             WireFormat::OpenAiResponses if is(&["background"]) => unmetered(cursor, "background")?,
+            WireFormat::AnthropicMessages if is(&[SPEED, GEO]) => self.surcharge(cursor, key)?,
             WireFormat::AnthropicMessages if is(&["fallbacks"]) => unmetered(cursor, "fallbacks")?,
             WireFormat::CohereEmbed if is(&["inputs"]) => self.parts.read(cursor)?,
             WireFormat::CohereEmbed | WireFormat::Ollama if is(&["images"]) => {
@@ -261,6 +263,20 @@ impl Scan {
     fn service_tier(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         let tier = tariff::read(cursor)?.unwrap_or_default();
         self.service_tier = self.service_tier.max(tier);
+        Ok(())
+    }
+
+    /// Of several the dearest counts. A value that nobody knows could have any price.
+    fn surcharge(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Stop> {
+        let (field, of) =
+            if key.is(SPEED) { (SPEED, &mut self.surcharges.fast) } else { (GEO, &mut self.surcharges.us_only) };
+        if cursor.peek()? == b'n' {
+            return Ok(cursor.skip()?);
+        }
+        match tariff::surcharge(cursor, field)? {
+            Some(applies) => *of = Some(applies || *of == Some(true)),
+            None => return Err(InspectError::Unpriced { field }.into()),
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What was learnt of a response so far, from the payloads that may say something.
 
 use flashops_core::units::Tokens;
-use flashops_core::usage::{Quality, ServiceTier, Usage};
+use flashops_core::usage::{Quality, ServiceTier, Surcharges, Usage};
 
 use super::classes::Fallback;
 use super::count::Count;
@@ -17,6 +17,8 @@ pub(super) struct Reading {
     standing: Standing,
     /// The last tariff that was named. Anthropic's last report leaves it out, and the first one names it.
     tariff: Option<ServiceTier>,
+    /// The last that were named.
+    surcharges: Surcharges,
     /// The most searches that one payload tells of beside its usage.
     searches: u64,
     pub(super) ended: bool,
@@ -68,7 +70,15 @@ enum Kind {
 
 impl Reading {
     pub(super) const fn new() -> Self {
-        Self { report: None, standing: Standing::Early, tariff: None, searches: 0, ended: false, error: false }
+        Self {
+            report: None,
+            standing: Standing::Early,
+            tariff: None,
+            surcharges: Surcharges { fast: None, us_only: None },
+            searches: 0,
+            ended: false,
+            error: false,
+        }
     }
 
     /// An event that is no plain content.
@@ -80,6 +90,7 @@ impl Reading {
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
         let report = payload.report();
         self.searches = self.searches.max(payload.searches);
+        self.surcharges = report.unwrap_or_default().surcharges.or(self.surcharges);
         self.tariff = payload.tariff(report).or(self.tariff);
         let shape = |report: Option<Report>| report.and_then(|report| report.shape);
         let format = Shape::format(shape(self.report).max(shape(report)), route);
@@ -104,6 +115,7 @@ impl Reading {
         self.error = payload.error || payload.kind == Kind::Error;
         let report = payload.report();
         self.searches = payload.searches;
+        self.surcharges = report.unwrap_or_default().surcharges;
         self.tariff = payload.tariff(report);
         if report.is_some() {
             self.report = report;
@@ -114,14 +126,14 @@ impl Reading {
     /// The usage; an output that the provider did not report is what was counted.
     pub(super) fn usage(&self, route: WireFormat, input: Tokens, counted: Tokens) -> Usage {
         let Some(report) = self.report.filter(Report::has_a_whole) else {
-            return Usage { service_tier: self.tariff, ..Usage::absent() };
+            return Usage { service_tier: self.tariff, surcharges: self.surcharges, ..Usage::absent() };
         };
         let fallback = Fallback { input: input.get(), output: counted.get() };
         let mut usage = report.usage(Shape::format(report.shape, route), fallback);
         if report.get(Field::Searches) == Count::Missing {
             usage.searches = self.searches;
         }
-        usage.service_tier = self.tariff;
+        (usage.service_tier, usage.surcharges) = (self.tariff, self.surcharges);
         if self.standing == Standing::Final || self.standing == Standing::Running && self.ended {
             return usage;
         }

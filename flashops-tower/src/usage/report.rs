@@ -3,11 +3,11 @@
 //! The names differ, the numbers mean the same or nearly so. Which provider's names they are is remembered: where a
 //! route says nothing better, the names say how the numbers are nested.
 
-use flashops_core::usage::ServiceTier;
+use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::count::Count;
 use crate::json::{Cursor, Fault, Text};
-use crate::tariff;
+use crate::tariff::{self, GEO, SPEED};
 
 /// The numbers of a usage object, whichever provider's names they have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(super) struct Report {
     /// What the call cost by the provider's account, in ticks: 10¹⁰ are one US dollar.
     pub(super) ticks: Option<u64>,
     pub(super) tariff: Option<ServiceTier>,
+    pub(super) surcharges: Surcharges,
     pub(super) shape: Option<Shape>,
 }
 
@@ -215,6 +216,14 @@ impl Report {
                 self.tariff = tariff::read(cursor)?.or(self.tariff);
                 Ok(())
             }
+            (b"speed", b'"') => {
+                self.surcharges.fast = tariff::surcharge(cursor, SPEED)?.or(self.surcharges.fast);
+                Ok(())
+            }
+            (b"inference_geo", b'"') => {
+                self.surcharges.us_only = tariff::surcharge(cursor, GEO)?.or(self.surcharges.us_only);
+                Ok(())
+            }
             (b"cost_in_usd_ticks", b'0'..=b'9') => {
                 let ticks = std::str::from_utf8(cursor.number()?).unwrap_or_default().parse();
                 self.ticks = ticks.ok().filter(|&ticks| ticks <= MAX_TICKS);
@@ -285,6 +294,7 @@ impl Report {
             counts: std::array::from_fn(|field| with(self.counts[field], other.counts[field])),
             ticks: other.ticks.or(self.ticks),
             tariff: other.tariff.or(self.tariff),
+            surcharges: other.surcharges.or(self.surcharges),
             shape: self.shape.max(other.shape),
         }
     }
