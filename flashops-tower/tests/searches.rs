@@ -165,7 +165,16 @@ async fn searches_that_no_usage_names_are_charged() {
         format!("data: {{\"candidates\":[{{{queries}}}],{usage}}}\n\n"),
         format!("data: {{\"candidates\":[{{\"finishReason\":\"STOP\"}}],{usage}}}\n\n"),
     ];
+    let said = r#"{"content":{"parts":[{"text":"so"}]}"#;
+    let chunks_with_text = vec![
+        format!("data: {{\"candidates\":[{said},{queries}}}],{usage}}}\n\n"),
+        format!("data: {{\"candidates\":[{said}}}],{usage}}}\n\n"),
+        format!("data: {{\"candidates\":[{said}}}],{usage}}}\n\n"),
+        format!("data: {{\"candidates\":[{said},\"finishReason\":\"STOP\"}}],{usage}}}\n\n"),
+    ];
     let path = "/v1beta/models/m:streamGenerateContent";
+    let answer = Chunks::stream(chunks_with_text);
+    assert_eq!(Searches::of_limit(99).call(path, request, answer, None).await.2, 2, "of a stream, beside its text");
     assert_eq!(Searches::of_limit(99).call(path, request, Chunks::stream(chunks), None).await.2, 2, "of a stream");
 
     let details = r#"{"usage":{"input_tokens":7,"output_tokens":3,"total_tokens":10,
