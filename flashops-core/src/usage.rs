@@ -25,6 +25,8 @@
 //!
 //! What this module does not do: read a provider's payload, or price anything.
 
+use std::sync::Arc;
+
 use crate::units::Tokens;
 
 /// The tokens of one call. Every token is in exactly one class.
@@ -63,6 +65,15 @@ pub struct Usage {
     /// The provider's numbers cannot all be right: a part is larger than its whole, a total does not add up, or a
     /// number is none. The wholes were kept, and the quality is [`Quality::Estimated`].
     pub inconsistent: bool,
+}
+
+/// The part of a [`Usage`] that another model than the one that was asked for had in a call: one that it consulted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherModel {
+    /// Its name, as the provider writes it.
+    pub name: Arc<str>,
+    /// What it used, which is in the usage of the call as well.
+    pub usage: Usage,
 }
 
 /// How a [`Usage`] came to be.
@@ -185,6 +196,25 @@ impl Usage {
     /// All output tokens, whatever their class: what providers call completion tokens.
     pub const fn total_output(&self) -> Tokens {
         self.output.saturating_add(self.reasoning).saturating_add(self.audio_out)
+    }
+
+    /// This usage, and of each class so many tokens less as a part of it has; none where the part has more.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let less = |all: Tokens, part: Tokens| Tokens::saturating(all.get().saturating_sub(part.get()));
+        Self {
+            input: less(self.input, part.input),
+            cache_read: less(self.cache_read, part.cache_read),
+            cache_write_5m: less(self.cache_write_5m, part.cache_write_5m),
+            cache_write_1h: less(self.cache_write_1h, part.cache_write_1h),
+            audio_in: less(self.audio_in, part.audio_in),
+            image_in: less(self.image_in, part.image_in),
+            output: less(self.output, part.output),
+            reasoning: less(self.reasoning, part.reasoning),
+            audio_out: less(self.audio_out, part.audio_out),
+            searches: self.searches.saturating_sub(part.searches),
+            ..*self
+        }
     }
 
     /// All tokens.

@@ -22,7 +22,8 @@ use support::{Answer, Chunks, Everybody, Fixture, ask, full, json, layered};
 use tower::ServiceExt;
 
 /// In thousands of nano-dollars a token: 4, with flex 2, with priority 8, in a batch 1. Of `fast` ten times as much in
-/// the fast mode, and a quarter more in one country.
+/// the fast mode, and a quarter more in one country. Of
+/// `dear` 40.
 const BOOK: &str = r#"
 [[model]]
 name = "m"
@@ -34,6 +35,13 @@ flat = "4"
 flex = { multiplier = "0.5" }
 priority = { multiplier = "2" }
 batch = { multiplier = "0.25" }
+[[model]]
+name = "dear"
+provider = "p"
+source = "made up"
+as_of = "2026-01-01"
+[[model.price]]
+flat = "40"
 [[model]]
 name = "fast"
 provider = "p"
@@ -191,6 +199,38 @@ async fn the_speed_and_the_place_are_read_from_a_stream_and_kept_when_it_is_cut(
     assert_eq!(cost(MESSAGES, request, Chunks::stream(chunks.clone()), None).await, 500);
     let cut = cost(MESSAGES, request, Chunks::stream(chunks), Some(1)).await;
     assert_eq!(cut, 50 * (request.len() as u64 + 1), "the bound of the input, and the output that was reported");
+}
+
+#[tokio::test]
+async fn what_another_model_did_for_a_call_is_charged_at_its_own_price() {
+    let part = |model: &str, tokens: u64| {
+        format!(r#"{{"type":"advisor_message",{model}"input_tokens":{tokens},"output_tokens":{tokens}}}"#)
+    };
+    let own = r#"{"type":"message","input_tokens":7,"output_tokens":3}"#;
+    let dear = part(r#""model":"dear","#, 5);
+    for (iterations, expected) in [
+        (own.to_owned(), 40),
+        (format!("{own},{dear}"), 40 + 400),
+        (format!("{dear},{own},{dear}"), 40 + 800),
+        (format!(r#"{own},{}"#, part(r#""model":"m","#, 5)), 80),
+        (format!(r#"{own},{}"#, part(r#""model":"p/de\u0061r","#, 5)), 440),
+        (format!(r#"{own},{}"#, part(r#""model":null,"#, 5)), 80),
+        // Nobody knows its price: it costs what the model costs that was asked.
+        (format!(r#"{own},{}"#, part(r#""model":"unheard-of","#, 5)), 80),
+    ] {
+        let usage = format!(r#""usage":{{"input_tokens":7,"output_tokens":3,"iterations":[{iterations}]}}"#);
+        let whole = json(format!("{{{usage}}}"));
+        assert_eq!(cost(MESSAGES, &asked(""), whole, None).await, expected, "{iterations}");
+        let event = |kind: &str, rest: &str| format!("event: {kind}\ndata: {{\"type\":\"{kind}\",{rest}}}\n\n");
+        let first = event("message_start", r#""message":{"usage":{"input_tokens":7,"output_tokens":1}}"#);
+        let last = event("message_delta", &format!(r#""delta":{{}},{usage}"#));
+        let stream = Chunks::stream(vec![first, last, event("message_stop", r#""x":0"#)]);
+        assert_eq!(
+            cost(MESSAGES, &asked(r#""stream":true,"#), stream, None).await,
+            expected,
+            "of a stream: {iterations}"
+        );
+    }
 }
 
 #[tokio::test]

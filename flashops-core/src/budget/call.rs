@@ -10,7 +10,7 @@ use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
 use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Settled, Standings, Store};
 use crate::units::{Amounts, Cost, Tokens};
-use crate::usage::{Quality, ServiceTier, Usage};
+use crate::usage::{OtherModel, Quality, ServiceTier, Usage};
 
 /// One call of a model, reserved: the guard that settles it on every ending.
 ///
@@ -110,6 +110,26 @@ impl<S: Store> Open<S> {
         }
         let step = (cap.get() / 4).max(MIN_TOP_UP);
         covered.max(output).saturating_add(Tokens::saturating(step))
+    }
+
+    /// What a usage costs, with the parts of it that other models had at their own prices, as they are now. A model
+    /// without a price costs what the one costs that was asked for; `None` if that has none.
+    fn cost(&self, usage: &Usage, others: &[OtherModel]) -> Option<Cost> {
+        let price = self.price.as_deref()?;
+        if others.is_empty() {
+            return Some(price.cost(usage));
+        }
+        let (book, mut rest, mut sum) = (self.budget.prices(), *usage, Cost::ZERO);
+        for other in others {
+            let own = book.price(&other.name, self.info.started.unix);
+            if let Some(own) = own.filter(|own| ***own != *price) {
+                let Usage { service_tier, surcharges, .. } = *usage;
+                let part = Usage { service_tier, surcharges, ..other.usage };
+                rest = rest.without(&part);
+                sum = sum.saturating_add(own.cost(&part));
+            }
+        }
+        Some(sum.saturating_add(price.cost(&rest)))
     }
 
     pub(super) fn settle(&self, used: Amounts) -> S::Settle {
@@ -238,9 +258,15 @@ impl<S: Store> Call<S> {
     ///
     /// Where the input estimate is charged, so are all searches that the request allowed: nobody told how many there
     /// were. To a report are added those that its provider bills without naming them.
-    pub fn settle(mut self, usage: &Usage, ending: Ending) {
+    pub fn settle(self, usage: &Usage, ending: Ending) {
+        self.settle_with(usage, &[], ending);
+    }
+
+    /// [`Call::settle`], where other models than the one that was asked for had parts of the usage: these are charged
+    /// at their own prices, if the price book has any.
+    pub fn settle_with(mut self, usage: &Usage, others: &[OtherModel], ending: Ending) {
         let usage = self.charged(usage, ending);
-        self.finish(&usage, ending);
+        self.finish(&usage, others, ending);
     }
 
     /// Gives everything back: the request never reached the provider.
@@ -285,7 +311,7 @@ impl<S: Store> Call<S> {
         Usage { inconsistent, service_tier, surcharges, searches, ..floor }
     }
 
-    fn finish(&mut self, usage: &Usage, ending: Ending) {
+    fn finish(&mut self, usage: &Usage, others: &[OtherModel], ending: Ending) {
         let open = &mut *self.open;
         open.state = State::Settled;
         if let Some(lesson) = open.lesson.take() {
@@ -300,7 +326,7 @@ impl<S: Store> Call<S> {
         let surcharges = usage.surcharges.or(open.estimate.surcharges);
         let usage = &Usage { service_tier: usage.service_tier.or(Some(unnamed)), surcharges, ..*usage };
         let price = open.price.as_deref();
-        let cost = price.map(|price| price.cost(usage));
+        let cost = open.cost(usage, others);
         let used = Amounts {
             requests: open.requests(),
             input: usage.total_input(),
@@ -343,7 +369,7 @@ impl<S: Store> Drop for Call<S> {
             State::Dispatched => {
                 let usage = self.at_least_the_input(&self.open.progress);
                 let nothing_came = self.open.progress.quality == Quality::Absent;
-                self.finish(&usage, if nothing_came { Ending::Failed } else { Ending::Cut });
+                self.finish(&usage, &[], if nothing_came { Ending::Failed } else { Ending::Cut });
             }
         }
     }

@@ -1,19 +1,22 @@
 //! What was learnt of a response so far, from the payloads that may say something.
 
 use flashops_core::units::Tokens;
-use flashops_core::usage::{Quality, ServiceTier, Surcharges, Usage};
+use flashops_core::usage::{OtherModel, Quality, ServiceTier, Surcharges, Usage};
 
 use super::classes::Fallback;
 use super::count::Count;
+use super::others::Others;
 use super::report::{Field, Report, Shape};
 use crate::inspect::WireFormat;
 use crate::json::{Cursor, Fault, Text};
 use crate::tariff;
 
 /// The state of a reader between two payloads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reading {
     report: Option<Report>,
+    /// The models besides the one that was asked for, of which the last report that names any tells.
+    others: Others,
     standing: Standing,
     /// The last tariff that was named. Anthropic's last report leaves it out, and the first one names it.
     tariff: Option<ServiceTier>,
@@ -37,12 +40,13 @@ enum Standing {
 }
 
 /// One payload, read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Payload {
     /// The usage at the top.
     outer: Option<Report>,
     /// The usage inside `response`, `message`, `delta` or `meta`.
     inner: Option<Report>,
+    others: Others,
     /// The tariff beside the usage.
     tariff: Option<ServiceTier>,
     /// Searches of which the output tells.
@@ -69,9 +73,10 @@ enum Kind {
 }
 
 impl Reading {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             report: None,
+            others: Others::default(),
             standing: Standing::Early,
             tariff: None,
             surcharges: Surcharges { fast: None, us_only: None },
@@ -83,12 +88,13 @@ impl Reading {
 
     /// An event that is no plain content.
     pub(super) fn event(&mut self, route: WireFormat, payload: &[u8]) {
-        let Ok(payload) = Payload::read(payload) else {
+        let Ok(mut payload) = Payload::read(payload) else {
             return;
         };
         self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
         let report = payload.report();
+        self.others = std::mem::take(&mut payload.others).or(std::mem::take(&mut self.others));
         self.searches = self.searches.max(payload.searches);
         self.surcharges = report.unwrap_or_default().surcharges.or(self.surcharges);
         self.tariff = payload.tariff(report).or(self.tariff);
@@ -108,12 +114,13 @@ impl Reading {
 
     /// A whole JSON body.
     pub(super) fn body(&mut self, body: &[u8]) {
-        let Ok(payload) = Payload::read(body) else {
+        let Ok(mut payload) = Payload::read(body) else {
             return;
         };
         self.ended = true;
         self.error = payload.error || payload.kind == Kind::Error;
         let report = payload.report();
+        self.others = std::mem::take(&mut payload.others).or(std::mem::take(&mut self.others));
         self.searches = payload.searches;
         self.surcharges = report.unwrap_or_default().surcharges;
         self.tariff = payload.tariff(report);
@@ -143,6 +150,11 @@ impl Reading {
         usage
     }
 
+    /// What other models than the one that was asked for had of the usage.
+    pub(super) fn others(&self) -> Vec<OtherModel> {
+        self.others.usages()
+    }
+
     fn report(&mut self, format: WireFormat, report: Report, standing: Standing) {
         // Anthropic's later events repeat only what changed; the others send the whole object again.
         self.report = Some(match self.report {
@@ -165,12 +177,12 @@ impl Payload {
     fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Fault> {
         let first = cursor.peek()?;
         match (key.raw(), first) {
-            (b"usage" | b"usageMetadata", b'{') => self.outer = Some(Report::read(cursor)?),
+            (b"usage" | b"usageMetadata", b'{') => self.outer = Some(Report::read(cursor, &mut self.others)?),
             (b"prompt_eval_count" | b"eval_count", _) => self.outer.get_or_insert_default().member(cursor, key)?,
-            (b"meta", b'{') => self.inner = Some(Report::read(cursor)?).filter(Report::has_a_whole),
+            (b"meta", b'{') => self.inner = Some(Report::read(cursor, &mut self.others)?).filter(Report::has_a_whole),
             (b"response" | b"message" | b"delta", b'{') => cursor.object(|cursor, key| match key.raw() {
                 b"usage" | b"usageMetadata" if cursor.peek()? == b'{' => {
-                    self.inner = Some(Report::read(cursor)?);
+                    self.inner = Some(Report::read(cursor, &mut self.others)?);
                     Ok(())
                 }
                 b"service_tier" => self.name_tariff(cursor),

@@ -6,6 +6,7 @@
 use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::count::Count;
+use super::others::Others;
 use crate::json::{Cursor, Fault, Text};
 use crate::tariff::{self, GEO, SPEED};
 
@@ -132,8 +133,8 @@ impl Field {
 }
 
 impl Report {
-    /// Reads a usage object; another value but null is a report without numbers.
-    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+    /// Reads a usage object, and what of it other models had; another value is a report without numbers.
+    pub(super) fn read(cursor: &mut Cursor<'_>, others: &mut Others) -> Result<Self, Fault> {
         let (mut report, mut attempts) = (Self::default(), None::<Self>);
         if cursor.peek()? != b'{' {
             cursor.skip()?;
@@ -141,14 +142,20 @@ impl Report {
         }
         cursor.object(|cursor, key| match key.raw() {
             b"iterations" if cursor.peek()? == b'[' => cursor.array(|cursor| {
-                let one = attempts.get_or_insert_default();
-                *one = one.each(&Self::read(cursor)?, Count::plus);
+                let one = others.iteration(cursor)?;
+                let sum = attempts.get_or_insert_default();
+                *sum = sum.plus(&one);
                 Ok(())
             }),
             _ => report.member(cursor, key),
         })?;
         // Anthropic bills what its iterations sum up to, and shows only a part of it at the top.
         Ok(attempts.map_or(report, |sum| report.or_newer(&sum)))
+    }
+
+    /// The sum of two reports.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        self.each(other, Count::plus)
     }
 
     pub(super) const fn get(&self, field: Field) -> Count {
