@@ -267,3 +267,24 @@ async fn everything_but_the_model_is_sent_again_as_it_was() {
     let sent = house.sent.lock().unwrap();
     assert_eq!(sent[0].replace("\"gpt-4o\"", "\"gpt-4o-mini\""), sent[1]);
 }
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_that_hangs_is_left_in_time_and_is_charged_as_cut() {
+    let house = House::new(limits());
+    let hangs = |model: &str| {
+        let mut response = if model == "gpt-4o" { json(String::new()) } else { json(complete(7, 5)) };
+        if model == "gpt-4o" {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            *response.body_mut() = Chunks::hanging(vec!["{".into()]);
+        }
+        response
+    };
+    let started = tokio::time::Instant::now();
+    let asked = tokio::time::timeout(Duration::from_secs(60), house.ask("gpt-4o", hangs)).await;
+    let (status, told, _) = asked.expect("the next model is tried in time");
+    assert_eq!((status, told.as_str()), (StatusCode::OK, "gpt-4o-mini; reason=provider"));
+    assert_eq!(started.elapsed().as_secs(), flashops_tower::fallback::MAX_DRAIN_TIME.as_secs());
+    let input = house.sent.lock().unwrap()[0].len() as u64;
+    assert_eq!(house.used(1), (input + 1 + 12, 0), "the bound of the input and the byte that came, and the answer");
+}

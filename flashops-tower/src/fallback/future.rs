@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::Recording;
 use super::layer::Shared;
+use super::patience::Patience;
 use crate::budget::{Attempt, RequestBody};
 use crate::inspect::{Inspected, Rewrite};
 use crate::reject::headers::insert;
@@ -43,7 +44,7 @@ pin_project! {
         // The inner service has the request.
         Calling { #[pin] call: F },
         // The answer of a model that failed is read to its end.
-        Draining { #[pin] body: R, left: usize, next: Option<Next> },
+        Draining { #[pin] body: R, left: usize, patience: Patience, next: Option<Next> },
         // The inner service gets ready for the next attempt.
         Waiting { next: Option<Next> },
     }
@@ -108,13 +109,17 @@ where
                     match attempts.judge(answered) {
                         Judged::Final(answered) => return Poll::Ready(answered),
                         Judged::Again { failed: Some(body), next } => {
-                            State::Draining { body, left: MAX_DRAINED, next: Some(next) }
+                            let patience = Patience::new(attempts.shared.max_drain_time);
+                            State::Draining { body, left: MAX_DRAINED, patience, next: Some(next) }
                         }
                         Judged::Again { failed: None, next } => State::Waiting { next: Some(next) },
                     }
                 }
-                StateProj::Draining { body, left, next } => {
-                    ready!(poll_to_the_end(body, left, cx));
+                StateProj::Draining { body, left, patience, next } => {
+                    if poll_to_the_end(body, left, cx).is_pending() && !patience.is_over(cx) {
+                        return Poll::Pending;
+                    }
+                    // What has not ended is dropped here, and settles what it knows.
                     State::Waiting { next: next.take() }
                 }
                 StateProj::Waiting { next } => {
