@@ -16,12 +16,11 @@ use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::health::HealthError;
 use flashops::core::store::MemoryStore;
 use flashops::tower::budget::ModelRoute;
-use flashops::tower::inspect::WireFormat;
+use flashops::tower::inspect::{Inspected, Rewrite, WireFormat};
 use flashops::tower::reject::headers::X_REQUEST_ID;
 use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::Value;
 
 use super::admin::{Admins, mark};
 use super::announce::Announce;
@@ -116,10 +115,9 @@ async fn chat(models: Models, mut request: Request, model: String) -> Response {
     let (mut parts, body) = request.into_parts();
     // The token budget has read it, within its bound.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
-    let bytes = match serde_json::from_slice::<Value>(&bytes) {
-        Ok(Value::Object(mut fields)) if fields.get("model").is_none_or(Value::is_null) => {
-            fields.insert("model".to_owned(), model.into());
-            Value::Object(fields).to_string().into()
+    let bytes = match Inspected::read(WireFormat::OpenAiChat, bytes.clone()) {
+        Ok(request) if request.model().is_none() => {
+            request.rewrite(Rewrite { model: Some(&model), ..Rewrite::default() })
         }
         _ => bytes,
     };

@@ -192,6 +192,36 @@ async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it
     stub.shutdown().await;
 }
 
+/// What a provider at this address is sent as a body that ends with a brace; it answers nothing.
+async fn body_of(listener: TcpListener) -> String {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut sent = Vec::new();
+    while !sent.ends_with(b"}") {
+        assert!(socket.read_buf(&mut sent).await.unwrap() > 0);
+    }
+    let sent = String::from_utf8(sent).unwrap();
+    sent.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn a_chat_without_a_model_gets_one_and_every_other_byte_stays() {
+    const MODEL: &str = r#""model":"gpt-4o-mini""#;
+    for (asked, sent) in [
+        (r#"{ "seed" : 1.10e0,"messages":[ ],"max_tokens":3 ,"seed":2}"#, None),
+        (
+            r#"{"model":null,"messages":[],"max_tokens":3}"#,
+            Some(format!(r#"{{{MODEL},"messages":[],"max_tokens":3}}"#)),
+        ),
+    ] {
+        let expected = sent.unwrap_or_else(|| asked.replace("\"seed\":2}", &format!("\"seed\":2,{MODEL}}}")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = gateway("", &format!("http://{}", listener.local_addr().unwrap()));
+        let seen = tokio::spawn(body_of(listener));
+        answered(&gateway, Request::post("/api/v1/ai/chat").body(Body::from(asked)).unwrap()).await;
+        assert_eq!(seen.await.unwrap(), expected);
+    }
+}
+
 /// What a provider at this address is sent as a head; it answers nothing.
 async fn head_of(listener: TcpListener) -> String {
     let (mut socket, _) = listener.accept().await.unwrap();
