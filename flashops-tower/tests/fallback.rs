@@ -268,6 +268,20 @@ async fn everything_but_the_model_is_sent_again_as_it_was() {
     assert_eq!(sent[0].replace("\"gpt-4o\"", "\"gpt-4o-mini\""), sent[1]);
 }
 
+#[tokio::test]
+async fn a_refusal_behind_attempts_names_each_model_that_was_tried() {
+    let house = House::new(vec![Limit::new("cost", Scope::User, Resource::Cost, 100_000_000, hour()).unwrap()]);
+    // What the first attempt reports to have used, before it failed, leaves nothing for the others.
+    let dear = |_: &str| {
+        let mut response = json(complete(1_000_000, 0));
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    };
+    let (status, told, _) = house.ask("gpt-4o", dear).await;
+    assert_eq!((status, house.models().len()), (StatusCode::TOO_MANY_REQUESTS, 1));
+    assert_eq!(told, "gpt-4o-mini; reason=provider, gpt-4.1-nano; reason=budget");
+}
+
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn a_failed_answer_that_hangs_is_left_in_time_and_is_charged_as_cut() {
