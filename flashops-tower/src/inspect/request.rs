@@ -273,6 +273,41 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_a_provider_could_take_for_one_that_decides_money_is_refused() {
+        for (format, body, field) in [
+            (Ollama, r#"{"Model":"m"}"#, "model"),
+            (Ollama, r#"{"model":"m","options":{"NUM_PREDICT":9}}"#, "num_predict"),
+            (Ollama, r#"{"Options":{"num_predict":9}}"#, "options"),
+            (Ollama, r#"{"options":{"num_predict":9},"OPTIONS":{"num_predict":900}}"#, "options"),
+            (Ollama, r#"{"\u0053tream":false}"#, "stream"),
+            // What Go takes for an s and a k.
+            (Ollama, "{\"\u{17f}tream\":false}", "stream"),
+            (Ollama, r#"{"\u017ftream":false}"#, "stream"),
+            (OpenAiChat, "{\"max_to\u{212a}ens\":9}", "max_tokens"),
+            (OpenAiChat, r#"{"MAX_TOKENS":900,"max_tokens":1}"#, "max_tokens"),
+            (OpenAiChat, r#"{"N":9}"#, "n"),
+            (OpenAiChat, r#"{"stream_options":{"Include_Usage":true}}"#, "include_usage"),
+            (OpenAiResponses, r#"{"Tools":[]}"#, "tools"),
+            (OpenAiResponses, r#"{"tools":[{"Type":"web_search"}]}"#, "type"),
+            (AnthropicMessages, r#"{"thinking":{"BUDGET_tokens":9}}"#, "budget_tokens"),
+            (AnthropicMessages, r#"{"Speed":"fast"}"#, "speed"),
+            (Gemini, r#"{"generationconfig":{}}"#, "generationConfig"),
+            (Gemini, r#"{"generationConfig":{"maxoutputtokens":9}}"#, "maxOutputTokens"),
+            (BedrockConverse, r#"{"inferenceConfig":{"MaxTokens":9}}"#, "maxTokens"),
+        ] {
+            assert_eq!(read(format, body).unwrap_err(), InspectError::Misspelled { field }, "{body}");
+        }
+        for (format, body) in [
+            (OpenAiChat, r#"{"metadata":{"Model":"m"},"X-Model":1,"Models":2,"user":"N"}"#),
+            (OpenAiChat, r#"{"tools":[{"type":"function","function":{"parameters":{"Type":"object"}}}]}"#),
+            (Gemini, r#"{"generationConfig":{"maxOutputTokens":9,"topP":1},"safetySettings":[]}"#),
+            (BedrockConverse, r#"{"inferenceConfig":{"maxTokens":9},"toolConfig":{},"guardrailConfig":{}}"#),
+        ] {
+            assert!(read(format, body).is_ok(), "{body}");
+        }
+    }
+
+    #[test]
     fn a_request_of_ollama_streams_unless_it_says_otherwise() {
         for (body, streams) in [("{}", true), (r#"{"stream":true}"#, true), (r#"{"stream":false}"#, false)] {
             assert_eq!(read(Ollama, body).unwrap().stream(), streams, "{body}");

@@ -10,7 +10,7 @@ use super::media::Naming;
 use super::parts::Parts;
 use super::request::MAX_MODEL_NAME;
 use super::searches::{Searches, Uses};
-use super::{InspectError, WireFormat};
+use super::{InspectError, WireFormat, spelling};
 use crate::json::{Cursor, Fault, Text};
 use crate::tariff::{self, GEO, SPEED};
 
@@ -119,6 +119,7 @@ impl Scan {
         }
         let mut members = Insert::behind_brace(&cursor);
         cursor.object::<Stop>(|cursor, key| {
+            spelling::check(key)?;
             if !scan.member_of(format, cursor, key)? {
                 scan.member(cursor, key)?;
             }
@@ -213,9 +214,12 @@ impl Scan {
         if cursor.peek()? != b'{' {
             return Ok(cursor.skip()?);
         }
-        cursor.object(|cursor, key| match key.among(&KEYS) {
-            b"budget_tokens" => self.caps.read(cursor, CapField::ThinkingBudget),
-            _ => Ok(cursor.skip()?),
+        cursor.object(|cursor, key| {
+            spelling::check(key)?;
+            match key.among(&KEYS) {
+                b"budget_tokens" => self.caps.read(cursor, CapField::ThinkingBudget),
+                _ => Ok(cursor.skip()?),
+            }
         })
     }
 
@@ -234,18 +238,19 @@ impl Scan {
             return Ok(cursor.skip()?);
         }
         let (tools, searches) = (&mut self.tools, &mut self.searches);
-        Ok(cursor.array::<Fault>(|cursor| {
+        cursor.array::<Stop>(|cursor| {
             tools.all += 1;
             if cursor.peek()? != b'{' {
-                return cursor.skip();
+                return Ok(cursor.skip()?);
             }
             let (mut uses, mut is_search) = (Uses::default(), false);
-            cursor.object(|cursor, key| {
+            cursor.object::<Stop>(|cursor, key| {
+                spelling::check(key)?;
                 if key.is("max_uses") {
-                    return uses.read(cursor);
+                    return Ok(uses.read(cursor)?);
                 }
                 if !key.is("type") || cursor.peek()? != b'"' {
-                    return cursor.skip();
+                    return Ok(cursor.skip()?);
                 }
                 let kind = cursor.string()?;
                 tools.hosted += u64::from(!kind.is("function") && !kind.is("custom"));
@@ -256,7 +261,7 @@ impl Scan {
                 searches.add(uses.get());
             }
             Ok(())
-        })?)
+        })
     }
 
     /// Of several the dearest counts, since a provider may follow any of them.
@@ -356,6 +361,7 @@ impl StreamOptions {
         let field = "stream_options.include_usage";
         let (mut members, mut include_usage) = (Insert::behind_brace(cursor), None);
         cursor.object::<Stop>(|cursor, key| {
+            spelling::check(key)?;
             let start = cursor.position();
             if key.is("include_usage") {
                 let value = flag(cursor, field)?;
