@@ -251,8 +251,27 @@ async fn a_provider_gets_the_query_and_no_credential_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_provider_that_speaks_no_http_is_refused_when_the_gateway_starts() {
-    let upstream = || Upstream { base_url: Some("ftp://127.0.0.1".to_owned()), key: None };
+async fn a_provider_that_cannot_be_called_is_refused_when_the_gateway_starts() {
+    let wrong = |url: &str| format!("OPENAI_BASE_URL: {url:?} is no URL such as https://api.example.com");
+    for url in ["ftp://127.0.0.1", "https://", "api.example.com"] {
+        assert_eq!(refusal_of(url), Some(wrong(url)));
+    }
+    for (url, port) in
+        [("https://host:443443", "443443"), ("http://user@[::1]:65536/v1", "65536"), ("http://host:", "")]
+    {
+        let expected = format!("OPENAI_BASE_URL: {url:?} has {port:?} as its port, which is a number from 1 to 65535");
+        assert_eq!(refusal_of(url), Some(expected));
+    }
+    for url in
+        ["https://host:65535/v1", "http://[::1]", "http://[::1]:80", "http://127.0.0.1:1/", "http://user:pw@host"]
+    {
+        assert_eq!(refusal_of(url), None, "{url}");
+    }
+}
+
+/// Why the gateway does not start with a provider at this address.
+fn refusal_of(base_url: &str) -> Option<String> {
+    let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
         config: Config::from_toml(DEFAULTS, &NoSources).unwrap(),
@@ -262,8 +281,7 @@ async fn a_provider_that_speaks_no_http_is_refused_when_the_gateway_starts() {
         dependencies: Vec::new(),
         shutdown_grace: Duration::ZERO,
     };
-    let error = Providers::new(&settings, "http://127.0.0.1:1").err().unwrap().to_string();
-    assert_eq!(error, "OPENAI_BASE_URL: \"ftp://127.0.0.1\" is no URL such as https://api.example.com");
+    Providers::new(&settings, "http://127.0.0.1:1").err().map(|error| error.to_string())
 }
 
 /// Runs all checks once; `hour` is greater by two each time.
