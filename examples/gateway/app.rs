@@ -50,10 +50,12 @@ pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, Heal
     let controls = Arc::new(controls);
     let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
     let admins = Admins { allow: controls.addresses().clone(), callers };
+    let report = UsageReport::new(controls.budget().clone(), controls.tally().clone());
+    let report = report.with_callers(config.callers().clone());
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
-        .with_state(UsageReport::new(controls.budget().clone(), controls.tally().clone()));
+        .with_state(report);
     let router = Router::new()
         .merge(usage_route)
         .merge(health.routes(admins))

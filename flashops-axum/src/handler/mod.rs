@@ -41,4 +41,4 @@ mod usage;
 pub use health::{
     health, health_detailed, health_liveness, health_readiness, livez, livez_check, readyz, readyz_check,
 };
-pub use usage::{SeesAll, UsageQuery, UsageReport, usage};
+pub use usage::{MAX_KNOWN_CALLERS, SeesAll, UsageQuery, UsageReport, usage};

@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use flashops_core::budget::{Budget, UNKNOWN_PROVIDER};
-use flashops_core::caller::Caller;
+use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
@@ -23,22 +23,34 @@ use serde_json::{Map, Value, json};
 
 use crate::extract::CurrentCaller;
 
+/// The most callers whose limits are shown before they have called.
+pub const MAX_KNOWN_CALLERS: usize = 1_000;
+
 /// What the usage handler reports on: a budget, and the tally that records it.
 pub struct UsageReport<T: Store> {
     budget: Budget<T>,
     tally: Arc<Tally>,
+    callers: CallerTable,
 }
 
 impl<T: Store> UsageReport<T> {
     /// A report on a budget whose recorder is this tally.
-    pub const fn new(budget: Budget<T>, tally: Arc<Tally>) -> Self {
-        Self { budget, tally }
+    pub fn new(budget: Budget<T>, tally: Arc<Tally>) -> Self {
+        Self { budget, tally, callers: CallerTable::new() }
+    }
+
+    /// The same for a service that knows these callers: who may see everybody sees the limits of those too who have not
+    /// called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their names.
+    #[must_use]
+    pub fn with_callers(mut self, callers: CallerTable) -> Self {
+        self.callers = callers;
+        self
     }
 }
 
 impl<T: Store> Clone for UsageReport<T> {
     fn clone(&self) -> Self {
-        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally) }
+        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally), callers: self.callers.clone() }
     }
 }
 
@@ -64,7 +76,8 @@ pub struct UsageQuery {
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
-/// of everyone who has one or whose first call is under way. There a limit of a user has an `org` too, since two
+/// of everyone who has one or whose first call is under way, and of the [callers](UsageReport::with_callers) that the
+/// service knows. There a limit of a user has an `org` too, since two
 /// organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
@@ -166,6 +179,13 @@ impl<T: Store> UsageReport<T> {
             holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
             holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
         }
+        let known = everybody.map(|_| self.known_callers()).unwrap_or_default();
+        for caller in &known {
+            let scopes = caller.scopes();
+            let keys = |scope| scopes.key(scope).copied();
+            holders.extend(keys(Scope::User).map(|key| Holder { key, name: caller.user(), org: Some(caller.org()) }));
+            holders.extend(keys(Scope::Org).map(Holder::from));
+        }
         let mut seen = HashSet::new();
         holders.retain(|holder| seen.insert(holder.key.fingerprint()));
         holders.sort_by_key(|holder| (holder.key.scope(), holder.name, holder.org));
@@ -174,6 +194,14 @@ impl<T: Store> UsageReport<T> {
             found.extend(self.standings_of(holder).await?);
         }
         Ok(found)
+    }
+
+    fn known_callers(&self) -> Vec<Caller> {
+        let mut callers: Vec<Caller> = self.callers.callers().collect();
+        callers.sort_by(|one, other| (one.org(), one.user()).cmp(&(other.org(), other.user())));
+        callers.dedup_by(|one, other| (one.org(), one.user()) == (other.org(), other.user()));
+        callers.truncate(MAX_KNOWN_CALLERS);
+        callers
     }
 
     async fn standings_of(&self, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
