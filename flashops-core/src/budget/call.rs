@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
+use crate::clock::Tick;
 use crate::estimate::{Estimate, Expected, Lesson};
 use crate::limit::{MissingUsage, OnExhausted};
 use crate::price::Price;
@@ -44,6 +45,8 @@ pub(super) struct Open<S: Store> {
     asked: Option<(S::Extend, Tokens)>,
     /// The last top-up was refused.
     refused: bool,
+    /// When the hold was last given its whole lifetime.
+    renewed: Tick,
 }
 
 /// What dropping a call does.
@@ -60,6 +63,7 @@ enum State {
 impl<S: Store> Open<S> {
     pub(super) fn new(budget: &Budget<S>, info: CallInfo, expected: Expected, price: Option<Arc<Price>>) -> Box<Self> {
         let Expected { estimate, held, alone, lesson } = expected;
+        let renewed = info.started.tick;
         Box::new(Self {
             budget: budget.clone(),
             info,
@@ -73,6 +77,7 @@ impl<S: Store> Open<S> {
             covered: alone,
             asked: None,
             refused: false,
+            renewed,
         })
     }
 
@@ -132,6 +137,15 @@ impl<S: Store> Open<S> {
         Some(sum.saturating_add(price.cost(&rest)))
     }
 
+    /// Asks for so much more, and for a whole lifetime from now.
+    fn extend(&mut self, more: Amounts) -> S::Extend {
+        let (input, output) = (self.estimate.input, self.progress.total_output());
+        let checkpoint = Amounts { requests: self.requests(), input, output, cost: self.most(input, output) };
+        let lifetime = self.budget.policy().switches().max_lifetime;
+        self.renewed = self.budget.store().now().tick;
+        self.budget.store().extend(&Extend { id: self.info.id, more, checkpoint, lifetime })
+    }
+
     pub(super) fn settle(&self, used: Amounts) -> S::Settle {
         self.budget.store().settle(&Settle { id: self.info.id, used })
     }
@@ -143,6 +157,9 @@ const MIN_TOP_UP: u64 = 256;
 /// Below the cap, a call that holds what was learned holds one part of so many more. Most calls that come here end
 /// soon.
 const LEARNED_STEPS: u64 = 16;
+
+/// How often a call that goes on renews its hold in the lifetime of one.
+const RENEWALS: u32 = 4;
 
 /// The same as [`MIN_TOP_UP`], below the cap.
 const MIN_LEARNED_TOP_UP: u64 = 16;
@@ -197,6 +214,21 @@ impl<S: Store> Call<S> {
         // After a refusal it asks again only when all that is held is used.
         if near_the_end && open.asked.is_none() && (!open.refused || output > open.covered) {
             self.top_up(output);
+        } else {
+            self.renew();
+        }
+    }
+
+    /// Notes that the call goes on, so that it keeps what it holds: its place among the calls in progress too.
+    ///
+    /// A hold lives for [`max_lifetime`](crate::limit::Switches::max_lifetime) after it was made or last renewed, and is
+    /// renewed when a quarter of that has passed. [`Call::progress`] renews it too. A call that stands still for longer
+    /// is charged what was known of it, and its place is free.
+    pub fn renew(&mut self) {
+        let lifetime = self.open.budget.policy().switches().max_lifetime;
+        let age = self.open.budget.store().now().tick.since(self.open.renewed);
+        if age >= lifetime / RENEWALS {
+            drop(self.open.extend(Amounts::ZERO));
         }
     }
 
@@ -234,10 +266,7 @@ impl<S: Store> Call<S> {
         let (old, new) = (open.most(input, open.covered), open.most(input, covered));
         let more =
             Amounts { output: more, cost: Cost::saturating(new.get().saturating_sub(old.get())), ..Amounts::ZERO };
-        let checkpoint = Amounts { requests: open.requests(), input, output, cost: open.most(input, output) };
-        let age = open.budget.store().now().tick.since(open.info.started.tick);
-        let lifetime = open.budget.policy().switches().max_lifetime.saturating_sub(age);
-        let answer = open.budget.store().extend(&Extend { id: open.info.id, more, checkpoint, lifetime });
+        let answer = open.extend(more);
         if open.cuts() {
             open.asked = Some((answer, covered));
         } else {

@@ -98,10 +98,14 @@ impl<T: Store> Metering<T> {
         self.seen = self.seen.saturating_add(data.len() as u64);
         if let Some(meter) = &mut self.meter {
             meter.push(&data);
-            let meter = meter.meter();
-            if let (Some(call), true) = (&mut self.call, meter.is_stream()) {
-                let counted = meter.counted_within(call.estimate().output);
-                call.progress(Usage::estimated(Tokens::ZERO, counted));
+        }
+        if let Some(call) = &mut self.call {
+            match self.meter.as_ref().map(EncodedMeter::meter).filter(|meter| meter.is_stream()) {
+                Some(meter) => {
+                    let counted = meter.counted_within(call.estimate().output);
+                    call.progress(Usage::estimated(Tokens::ZERO, counted));
+                }
+                None => call.renew(),
             }
         }
         self.filter(data);
