@@ -13,9 +13,11 @@
 //! | `OPENAI_BASE_URL`, `OPENAI_API_KEY` or `OPENAI_API_KEY_FILE` | where to send OpenAI's formats, and with which key | the stub |
 //! | `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY` or `ANTHROPIC_API_KEY_FILE` | where to send Anthropic's format, and with which key | the stub |
 //! | `FLASHOPS_AUDIT` | if set, keeps an exact log of every settlement, and tells at the end whether a window held too much | |
-//! | `ADMIN_ALLOW` | networks that may come to the `admin_routes` of the configuration, and whose anonymous callers see everybody's usage and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
+//! | `ADMIN_ALLOW` | networks that may come to the `admin_routes` of the configuration, and whose anonymous callers see everybody's usage, the metrics and why a check fails, such as `10.0.0.0/8,::1/128` | loopback |
 //! | `TRUSTED_PROXIES` | networks of proxies whose `X-Forwarded-For` is believed | none |
 //! | `CORS_ORIGINS` | pages that may call from a browser, such as `https://app.example.com`, or `*` | none |
+//! | `LOG_FORMAT` | of lines on the standard error: `json` or `human` | `human` on a terminal, else `json` |
+//! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
 //! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
 //! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
 
@@ -24,6 +26,7 @@ mod gateway {
     pub(crate) mod announce;
     pub(crate) mod app;
     pub(crate) mod health;
+    pub(crate) mod observe;
     pub(crate) mod pages;
     pub(crate) mod provider;
     pub(crate) mod settings;
@@ -38,6 +41,7 @@ use std::process::ExitCode;
 use flashops_testkit::audit::{Finding, WindowAudit};
 use flashops_testkit::stub::StubProvider;
 use gateway::app::app;
+use gateway::observe::{self, Lines};
 use gateway::provider::Providers;
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
@@ -55,9 +59,11 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_environment()?;
+    Lines::new(settings.log_format.as_deref(), settings.log_filter.as_deref())?.begin()?;
+    let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
-    let app = app(&settings, providers)?;
+    let app = app(&settings, providers, metrics)?;
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| format!("{}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     let audit = app.audit.clone();

@@ -1,20 +1,20 @@
 //! Who sees everybody's usage and why a check fails: admins by their key, and anonymous callers from the networks of
 //! `admin_allow`.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use flashops::Controls;
 use flashops::axum::handler::SeesAll;
-use flashops::controls::ConfiguredCallers;
 use flashops::core::caller::Caller;
 use flashops::tower::identify::{Identify, IdentifyError};
-use flashops::tower::ip_allow::AddressList;
 
 /// How admins are known.
 #[derive(Clone)]
 pub(crate) struct Admins {
-    pub(crate) allow: AddressList,
-    pub(crate) callers: ConfiguredCallers,
+    pub(crate) controls: Arc<Controls>,
 }
 
 impl Admins {
@@ -22,10 +22,11 @@ impl Admins {
     /// health checks, which are not identified, the key is looked at here.
     fn see_all(&self, request: Request) -> (bool, Request) {
         let (parts, body) = request.into_parts();
-        let known = parts.extensions.get::<Caller>().cloned().map_or_else(|| self.callers.identify(&parts), Ok);
+        let known =
+            parts.extensions.get::<Caller>().cloned().map_or_else(|| self.controls.callers().identify(&parts), Ok);
         let sees_all = match known {
             Ok(caller) if !caller.is_anonymous() => caller.is_admin(),
-            Ok(_) | Err(IdentifyError::Missing) => self.allow.permits(&parts.extensions),
+            Ok(_) | Err(IdentifyError::Missing) => self.controls.addresses().permits(&parts.extensions),
             Err(_) => false,
         };
         (sees_all, Request::from_parts(parts, body))

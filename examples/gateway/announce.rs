@@ -1,6 +1,5 @@
-//! Tells an operator when a threshold is reached, and when a health check changes.
+//! Tells an operator when a threshold is reached.
 
-use flashops::core::health::{HealthObserver, Transition};
 use flashops::core::record::{Event, Recorder};
 
 #[derive(Debug)]
@@ -25,11 +24,5 @@ impl Recorder for Announce {
             }
             _ => {}
         }
-    }
-}
-
-impl HealthObserver for Announce {
-    fn changed(&self, transition: &Transition<'_>) {
-        eprintln!("health: {transition}");
     }
 }

@@ -9,9 +9,9 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flashops::Controls;
-use flashops::axum::handler::{UsageReport, usage};
+use flashops::axum::handler::{UsageReport, metrics, usage};
+use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
-use flashops::controls::ConfiguredCallers;
 use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::health::HealthError;
 use flashops::core::store::MemoryStore;
@@ -21,10 +21,12 @@ use flashops::tower::reject::headers::X_REQUEST_ID;
 use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::admin::{Admins, mark};
 use super::announce::Announce;
 use super::health::Health;
+use super::observe::only_admins;
 use super::pages;
 use super::provider::{Providers, Unreachable};
 use super::settings::Settings;
@@ -40,24 +42,31 @@ pub(crate) struct App {
     pub(crate) audit: Option<WindowAudit>,
 }
 
-pub(crate) fn app(settings: &Settings, providers: Providers) -> Result<App, HealthError> {
+pub(crate) fn app(settings: &Settings, providers: Providers, exporter: PrometheusHandle) -> Result<App, HealthError> {
     let config = &settings.config;
     let audit = settings.audit.then(|| WindowAudit::new(config.policy().clone()));
     let recorders: Vec<WindowAudit> = audit.iter().cloned().collect();
     let health = Health::new(&providers, &settings.dependencies)?;
     let controls = Controls::with_routes(config, CoarseClock::new(), (Announce, recorders), routes_of_models())
-        .with_health(health.service.clone());
+        .with_health(health.service.clone())
+        .with_route_of(matched_path);
     let controls = Arc::new(controls);
-    let callers = ConfiguredCallers::new(config.callers().clone(), config.options().anonymous);
-    let admins = Admins { allow: controls.addresses().clone(), callers };
-    let report = UsageReport::new(controls.budget().clone(), controls.tally().clone());
-    let report = report.with_callers(config.callers().clone());
+    let (known, report) =
+        (Arc::clone(&controls), UsageReport::new(controls.current_budget().clone(), controls.tally().clone()));
+    let report = report.with_callers(move || Arc::clone(known.callers().table()));
+    let admins = Admins { controls: Arc::clone(&controls) };
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
         .with_state(report);
+    let metrics_route = Router::new()
+        .route("/api/v1/metrics", get(metrics))
+        .layer(from_fn(only_admins))
+        .layer(from_fn_with_state(admins.clone(), mark))
+        .with_state(exporter);
     let router = Router::new()
         .merge(usage_route)
+        .merge(metrics_route)
         .merge(health.routes(admins))
         .merge(model_routes(settings).with_state(Models { providers, controls: Arc::clone(&controls) }))
         .merge(pages::routes())

@@ -11,12 +11,11 @@ use flashops::axum::handler::{
     health, health_detailed, health_liveness, health_readiness, livez, livez_check, readyz, readyz_check,
 };
 use flashops::core::health::{Check, HealthError, HealthRegistry};
-use flashops::tower::health::{DiskThresholds, Refresher, disk_check, http_check, tcp_check};
+use flashops::tower::health::{DiskThresholds, HealthGauges, HealthLog, Refresher, disk_check, http_check, tcp_check};
 use http::Uri;
 use tokio::time::sleep;
 
 use super::admin::{Admins, mark};
-use super::announce::Announce;
 use super::provider::Providers;
 
 /// The checks of the service, and those of the providers alone.
@@ -31,7 +30,8 @@ pub(crate) struct Health {
 
 impl Health {
     pub(crate) fn new(providers: &Providers, dependencies: &[Dependency]) -> Result<Self, HealthError> {
-        let (service, models) = (HealthRegistry::with_observer(Announce), HealthRegistry::new());
+        let service = HealthRegistry::with_observer((HealthLog, HealthGauges::new()));
+        let models = HealthRegistry::new();
         service.register(Check::ping())?;
         for check in providers.checks() {
             service.register(check.not_critical())?;

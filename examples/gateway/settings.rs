@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) openai: Upstream,
     pub(crate) anthropic: Upstream,
     pub(crate) audit: bool,
+    pub(crate) log_format: Option<String>,
+    pub(crate) log_filter: Option<String>,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) shutdown_grace: Duration,
 }
@@ -43,6 +45,8 @@ impl Settings {
             openai: Upstream::of("OPENAI")?,
             anthropic: Upstream::of("ANTHROPIC")?,
             audit: variable("FLASHOPS_AUDIT")?.is_some(),
+            log_format: variable("LOG_FORMAT")?,
+            log_filter: variable("RUST_LOG")?,
             dependencies: dependencies()?,
             shutdown_grace: shutdown_grace()?,
         })

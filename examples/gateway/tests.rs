@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
+use flashops::axum::handler::prometheus;
+use flashops::core::caller::Caller;
 use flashops::core::clock::{Moment, Tick};
 use flashops::core::config::{Config, NoSources};
 use flashops::core::health::{Group, HealthRegistry, Status};
@@ -38,10 +40,13 @@ fn started(more: &str, base_url: &str, depends_on: &str) -> App {
         openai: upstream(),
         anthropic: upstream(),
         audit: false,
+        log_format: None,
+        log_filter: None,
         dependencies: depends_on.split_whitespace().map(|text| text.parse().unwrap()).collect(),
         shutdown_grace: Duration::ZERO,
     };
-    app(&settings, Providers::new(&settings, base_url).unwrap()).unwrap()
+    let exporter = prometheus().build_recorder().handle();
+    app(&settings, Providers::new(&settings, base_url).unwrap(), exporter).unwrap()
 }
 
 struct Answer {
@@ -173,6 +178,33 @@ async fn a_provider_that_cannot_be_reached_is_a_502_in_the_dialect_of_the_route(
 }
 
 #[tokio::test]
+async fn metrics_are_for_administrators_and_networks_that_may_see_everything() {
+    let stub = StubProvider::start().await.unwrap();
+    let gateway = gateway("", &stub.base_url());
+    let from = |peer: &str, caller: Option<Caller>| {
+        let mut request = Request::get("/api/v1/metrics").body(Body::empty()).unwrap();
+        let peer: std::net::SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        caller.map(|caller| request.extensions_mut().insert(caller));
+        request
+    };
+    let (near, far) = ("127.0.0.1:4000", "192.0.2.7:4000");
+    for (request, expected) in [
+        (from(near, None), StatusCode::OK),
+        (from(far, None), StatusCode::FORBIDDEN),
+        (from(far, Some(Caller::admin("root", "ops"))), StatusCode::OK),
+        (from(near, Some(Caller::new("ann", "acme"))), StatusCode::FORBIDDEN),
+    ] {
+        let response = gateway.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected);
+        if expected == StatusCode::OK {
+            assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        }
+    }
+    stub.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it() {
     let stub = StubProvider::start().await.unwrap();
     let problem = "[[route]]\npath = \"/v1/chat/completions\"\ndialect = \"problem\"\n";
@@ -278,6 +310,8 @@ fn refusal_of(base_url: &str) -> Option<String> {
         openai: upstream(),
         anthropic: upstream(),
         audit: false,
+        log_format: None,
+        log_filter: None,
         dependencies: Vec::new(),
         shutdown_grace: Duration::ZERO,
     };

@@ -5,5 +5,6 @@
 
 pub mod extract;
 pub mod handler;
+pub mod matched;
 pub mod peer;
 pub mod response;

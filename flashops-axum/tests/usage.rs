@@ -80,7 +80,8 @@ impl Desk {
 
     fn app(&self) -> Router {
         let report = UsageReport::new(self.budget.clone(), Arc::clone(&self.tally));
-        let report = report.with_callers(self.callers.clone());
+        let callers = Arc::new(self.callers.clone());
+        let report = report.with_callers(move || Arc::clone(&callers));
         Router::new().route("/usage", get(usage::<Memory>)).with_state(report)
     }
 

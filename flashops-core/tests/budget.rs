@@ -223,6 +223,45 @@ fn a_call_that_is_dropped_before_any_output_failed_and_with_output_was_cut() {
     assert_eq!(notes.taken(), ["reserved", "voided"]);
 }
 
+/// Writes down when output came.
+#[derive(Clone, Debug, Default)]
+struct Times(Arc<Mutex<Vec<[Option<Duration>; 2]>>>);
+
+impl Recorder for Times {
+    fn record(&self, event: &Event<'_>) {
+        if let Event::Settled(settled) = event {
+            self.0.lock().unwrap().push([settled.time_to_first_output(), settled.time_per_output()]);
+        }
+    }
+}
+
+#[test]
+fn the_first_output_of_a_stream_has_its_time_and_the_rest_is_shared_among_the_tokens_after_it() {
+    let (times, clock) = (Times::default(), ManualClock::new());
+    let store = Arc::new(MemoryStore::new(Arc::new(Policy::new(vec![]).unwrap()), clock.clone()));
+    let budget = Budget::new(store, Arc::new(PriceBook::embedded().clone()), times.clone());
+    let output = |tokens| Usage::estimated(Tokens::ZERO, Tokens::saturating(tokens));
+    let stream = |tokens, ending| {
+        let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+        call.dispatched();
+        for counted in 0..=tokens {
+            clock.advance(Duration::from_millis(if counted < 2 { 300 } else { 50 }));
+            call.progress(output(counted));
+        }
+        call.settle(&output(tokens), ending);
+    };
+    stream(5, Ending::Complete);
+    stream(1, Ending::Complete);
+    stream(5, Ending::Cut);
+    stream(0, Ending::Complete);
+    let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    call.dispatched();
+    call.settle(&output(50), Ending::Complete);
+    let [first, each] = [Some(Duration::from_millis(600)), Some(Duration::from_millis(50))];
+    let told = times.0.lock().unwrap().clone();
+    assert_eq!(told, [[first, each], [first, None], [first, None], [None, None], [None, None]]);
+}
+
 #[test]
 fn output_is_held_in_advance_from_four_fifths_of_its_hold_while_there_is_room() {
     let (budget, _) = budget(vec![limit("tokens", Scope::User, Resource::Tokens, 10_600)]);

@@ -2,6 +2,7 @@
 //!
 //! - [`audit`]: an exact log of what was settled, held against the limits.
 //! - [`conformance`]: what every store must do, as numbered cases.
+//! - [`exposition`]: the text format of Prometheus, read strictly.
 //! - [`oracle`]: a model of a store, too simple to be wrong, and random scripts that are run against both.
 //! - [`stub`]: a provider on loopback that speaks the wire formats of OpenAI and Anthropic, deterministic, with
 //!   directives for every way in which a provider can fail, and a ledger of what it really produced.
@@ -18,6 +19,7 @@
 
 pub mod audit;
 pub mod conformance;
+pub mod exposition;
 pub mod oracle;
 pub mod stub;
 pub mod trace;

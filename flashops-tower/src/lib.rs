@@ -8,6 +8,10 @@
 //! | [`fallback`] | a layer that tries the next model when one fails or cannot be paid |
 //! | [`provider_limits`] | a layer around a client that heeds what its provider says of its limits |
 //! | [`usage`] | what a response used, read while it passes |
+//! | [`access_log`] | a layer that tells of each request, and a recorder that tells of each call: to `tracing` |
+//! | [`http_metrics`] | a layer that measures requests: for `metrics` |
+//! | [`call_metrics`] | a recorder that counts tokens, costs and refusals: for `metrics` |
+//! | [`app_metrics`] | what an application tells of itself |
 //! | [`identify`] | who is asking |
 //! | [`health`] | checks of what the service depends on, and what runs them |
 //! | [`gate`] | a layer that turns requests away while a critical check fails |
@@ -18,14 +22,18 @@
 //! | `drain` | a layer that reads responses on that their clients have left; feature `tokio` |
 //! | [`reject`] | refusals as responses that real clients understand, and headers that tell how limits stand |
 //!
-//! From the outside in: identification of your own, the rate limit, the token budget, your service. `Router::layer`
-//! of axum wraps what was added before it, so the outermost layer is added last; `tower::ServiceBuilder` is read from
-//! the top. The crate `flashops` stacks them for you.
+//! From the outside in: identification of your own, the log, metrics, the rate limit, the token budget, your service.
+//! `Router::layer` of axum wraps what was added before it, so the outermost layer is added last;
+//! `tower::ServiceBuilder` is read from the top. The crate `flashops` stacks them for you.
 //!
 //! Nothing here needs a runtime but what the feature `tokio` adds. The layers work on any service of `http` requests
 //! whose bodies are made of [`Bytes`](bytes::Bytes), in front of a handler and around a client alike.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod access_log;
+pub mod app_metrics;
+pub mod call_metrics;
+pub mod http_metrics;
 pub mod rate_limit;
 pub mod budget;
 pub mod inspect;

@@ -8,13 +8,18 @@
 //! | [`core`] | limits, reservations, prices, usage, configuration: no runtime, no HTTP |
 //! | [`tower`] | the layers |
 //! | `axum` (feature) | extractors and handlers |
+//! | `log` (feature) | lines of a log, for `tracing-subscriber` |
 //! | [`Controls`] | all layers of a configuration, in the right order |
+//! | [`reload`] | another configuration without a restart |
 //!
 //! Start with [`Controls`] and a configuration, or with one layer:
 //! [`TokenBudgetLayer`](tower::budget::TokenBudgetLayer), [`RateLimitLayer`](tower::rate_limit::RateLimitLayer).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod controls;
+#[cfg(feature = "log")]
+pub mod log;
+pub mod reload;
 
 pub use flashops_core as core;
 pub use flashops_tower as tower;

@@ -78,7 +78,8 @@ impl Desk {
     }
 
     fn used(&self) -> u64 {
-        let store = self.controls.budget().store();
+        let budget = self.controls.budget();
+        let store = budget.store();
         store.standings_now(&Scopes::new().with(Key::global()), store_policy(&self.controls))[0].used
     }
 }

@@ -260,7 +260,8 @@ fn book(source: &str, nanos: u64) -> Arc<PriceBook> {
 fn a_new_price_reprices_nothing_that_was_reserved_before() {
     let charges = Charges::default();
     let desk = Desk::with(&limit("purse", "user", "cost", r#""1""#, "1h"), charges.clone());
-    let prices = desk.controls.budget().price_handle();
+    let budget = desk.controls.budget();
+    let prices = budget.price_handle();
     prices.replace(book("old", 1_000)).unwrap();
     let call = || {
         let message = json!([{"role": "user", "content": "say [reply 10]"}]);

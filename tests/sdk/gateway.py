@@ -44,6 +44,8 @@ class Gateway:
             file.write(CALLERS + config)
             file.flush()
             environment = dict(os.environ, FLASHOPS_LISTEN="127.0.0.1:0", FLASHOPS_CONFIG=file.name)
+            # Nobody reads its lines, and a pipe that is full would stop it.
+            environment["RUST_LOG"] = "off"
             pipe = subprocess.PIPE
             self.process = subprocess.Popen([program], env=environment, stdout=pipe, stderr=pipe, text=True)
             self.running.add(self.process)

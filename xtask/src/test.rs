@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that can fail.
 //!
-//! The tests need nothing beside cargo. What they will need is to be fetched here, before they run.
+//! The tests need nothing beside cargo. promtool, which looks at what one of them leaves, is fetched here.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,11 +8,12 @@ use std::process::Command;
 use crate::cargo::{cargo, with_rustflags};
 use crate::failure::Failure;
 use crate::steps::Steps;
-use crate::{tidy, tree};
+use crate::{promtool, tidy, tree};
 
 pub(crate) fn run(steps: &mut Steps) -> Result<(), Failure> {
     steps.step("tidy", tidy::run)?;
     steps.tests("tests", cargo()?.args(["test", "--workspace", "--all-features", "--locked"]))?;
+    promtool::run(steps)?;
     steps.tests("core without overflow checks", &mut release_tests()?)?;
     steps.tests("loom", &mut loom_tests()?)
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use flashops_core::budget::{Budget, UNKNOWN_PROVIDER};
+use flashops_core::budget::{Budget, CurrentBudget, UNKNOWN_PROVIDER};
 use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
@@ -28,29 +28,29 @@ pub const MAX_KNOWN_CALLERS: usize = 1_000;
 
 /// What the usage handler reports on: a budget, and the tally that records it.
 pub struct UsageReport<T: Store> {
-    budget: Budget<T>,
+    budget: CurrentBudget<T>,
     tally: Arc<Tally>,
-    callers: CallerTable,
+    callers: Arc<dyn Fn() -> Arc<CallerTable> + Send + Sync>,
 }
 
 impl<T: Store> UsageReport<T> {
-    /// A report on a budget whose recorder is this tally.
-    pub fn new(budget: Budget<T>, tally: Arc<Tally>) -> Self {
-        Self { budget, tally, callers: CallerTable::new() }
+    /// A report on a budget whose recorder is this tally: one for good, or a handle on the one in force.
+    pub fn new(budget: impl Into<CurrentBudget<T>>, tally: Arc<Tally>) -> Self {
+        Self { budget: budget.into(), tally, callers: Arc::new(Arc::default) }
     }
 
-    /// The same for a service that knows these callers: who may see everybody sees the limits of those too who have not
-    /// called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their names.
+    /// The same for a service that knows these callers, as they are at the moment: who may see everybody sees the limits
+    /// of those too who have not called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their names.
     #[must_use]
-    pub fn with_callers(mut self, callers: CallerTable) -> Self {
-        self.callers = callers;
+    pub fn with_callers(mut self, known: impl Fn() -> Arc<CallerTable> + Send + Sync + 'static) -> Self {
+        self.callers = Arc::new(known);
         self
     }
 }
 
 impl<T: Store> Clone for UsageReport<T> {
     fn clone(&self) -> Self {
-        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally), callers: self.callers.clone() }
+        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally), callers: Arc::clone(&self.callers) }
     }
 }
 
@@ -77,8 +77,7 @@ pub struct UsageQuery {
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
 /// of everyone who has one or whose first call is under way, and of the [callers](UsageReport::with_callers) that the
-/// service knows. There a limit of a user has an `org` too, since two
-/// organisations can have users of one name.
+/// service knows. There a limit of a user has an `org` too, since two organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
@@ -87,16 +86,18 @@ pub async fn usage<T: Store>(
 ) -> Response {
     let asked = query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h")));
     let Ok(Some(window)) = asked else { return bad_window() };
-    let now = report.budget.store().now();
+    let budget = report.budget.load();
+    let now = budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
     // Limits hold also for those who used nothing in this window, or nothing yet.
-    let everybody = sees_all.then(|| report.tally.row_keys());
-    let limits = match report.limits(&caller, everybody.as_deref()).await {
+    let everybody = sees_all.then(|| (report.tally.row_keys(), first_of(&(report.callers)())));
+    let everybody = everybody.as_ref().map(|(rows, known)| (&rows[..], &known[..]));
+    let limits = match limits_of(&budget, &caller, everybody).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
-    let unit = report.budget.price_handle().unit();
+    let unit = budget.price_handle().unit();
     let rows: Vec<Value> = seen.rows.iter().map(|row| row_json(row, unit)).collect();
     let mut told = json!({
         "window_seconds": window.map(|window| window.as_secs()),
@@ -162,59 +163,62 @@ impl<'a> From<Key<'a>> for Holder<'a> {
     }
 }
 
-impl<T: Store> UsageReport<T> {
-    /// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
-    async fn limits(&self, caller: &Caller, everybody: Option<&[RowKey]>) -> Result<Vec<Value>, StoreError> {
-        let own = caller.scopes().with(Key::global());
-        let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
-        for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
-            (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
-        }
-        let prices = self.budget.prices();
-        for row in everybody.unwrap_or_default() {
-            let Some([user, org]) = row.keys() else { continue };
-            let known = prices.model(row.model());
-            let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
-            let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
-            holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
-            holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
-        }
-        let known = everybody.map(|_| self.known_callers()).unwrap_or_default();
-        for caller in &known {
-            let scopes = caller.scopes();
-            let keys = |scope| scopes.key(scope).copied();
-            holders.extend(keys(Scope::User).map(|key| Holder { key, name: caller.user(), org: Some(caller.org()) }));
-            holders.extend(keys(Scope::Org).map(Holder::from));
-        }
-        let mut seen = HashSet::new();
-        holders.retain(|holder| seen.insert(holder.key.fingerprint()));
-        holders.sort_by_key(|holder| (holder.key.scope(), holder.name, holder.org));
-        let mut found = Vec::new();
-        for holder in &holders {
-            found.extend(self.standings_of(holder).await?);
-        }
-        Ok(found)
+/// How the limits stand that the caller may see: its own and everybody's; for an admin those of all who have a row.
+async fn limits_of<T: Store>(
+    budget: &Budget<T>,
+    caller: &Caller,
+    everybody: Option<(&[RowKey], &[Caller])>,
+) -> Result<Vec<Value>, StoreError> {
+    let own = caller.scopes().with(Key::global());
+    let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
+    for holder in holders.iter_mut().filter(|holder| holder.key.scope() == Scope::User) {
+        (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
     }
+    let prices = budget.prices();
+    let (rows, known) = everybody.unwrap_or_default();
+    for row in rows {
+        let Some([user, org]) = row.keys() else { continue };
+        let known = prices.model(row.model());
+        let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
+        let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
+        holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
+        holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
+    }
+    for caller in known {
+        let scopes = caller.scopes();
+        let keys = |scope| scopes.key(scope).copied();
+        holders.extend(keys(Scope::User).map(|key| Holder { key, name: caller.user(), org: Some(caller.org()) }));
+        holders.extend(keys(Scope::Org).map(Holder::from));
+    }
+    let mut seen = HashSet::new();
+    holders.retain(|holder| seen.insert(holder.key.fingerprint()));
+    holders.sort_by_key(|holder| (holder.key.scope(), holder.name, holder.org));
+    let mut found = Vec::new();
+    for holder in &holders {
+        found.extend(standings_of(budget, holder).await?);
+    }
+    Ok(found)
+}
 
-    fn known_callers(&self) -> Vec<Caller> {
-        let mut callers: Vec<Caller> = self.callers.callers().collect();
-        callers.sort_by(|one, other| (one.org(), one.user()).cmp(&(other.org(), other.user())));
-        callers.dedup_by(|one, other| (one.org(), one.user()) == (other.org(), other.user()));
-        callers.truncate(MAX_KNOWN_CALLERS);
-        callers
-    }
+/// The callers that a service knows, each once, in the order of their names.
+fn first_of(table: &CallerTable) -> Vec<Caller> {
+    let mut callers: Vec<Caller> = table.callers().collect();
+    callers.sort_by(|one, other| (one.org(), one.user()).cmp(&(other.org(), other.user())));
+    callers.dedup_by(|one, other| (one.org(), one.user()) == (other.org(), other.user()));
+    callers.truncate(MAX_KNOWN_CALLERS);
+    callers
+}
 
-    async fn standings_of(&self, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
-        let policy = self.budget.policy();
-        let all = policy.select(|limit| limit.scope() == holder.key.scope());
-        if all.is_empty() {
-            return Ok(Vec::new());
-        }
-        let standings = self.budget.store().standings(&Scopes::new().with(holder.key), all).await?;
-        let unit = self.budget.price_handle().unit();
-        let json = |standing: &Standing| limit_json(policy.limit(standing.limit), holder, standing, unit);
-        Ok(standings.iter().map(json).collect())
+async fn standings_of<T: Store>(budget: &Budget<T>, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
+    let policy = budget.policy();
+    let all = policy.select(|limit| limit.scope() == holder.key.scope());
+    if all.is_empty() {
+        return Ok(Vec::new());
     }
+    let standings = budget.store().standings(&Scopes::new().with(holder.key), all).await?;
+    let unit = budget.price_handle().unit();
+    let json = |standing: &Standing| limit_json(policy.limit(standing.limit), holder, standing, unit);
+    Ok(standings.iter().map(json).collect())
 }
 
 fn row_json(row: &ReportRow, unit: MoneyUnit) -> Value {

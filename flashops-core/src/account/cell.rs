@@ -41,6 +41,20 @@ impl Cell {
         Self { held: 0, count }
     }
 
+    /// The cell of another rule that goes on where this one is, if that can be known exactly.
+    pub(crate) fn under(&self, before: &Rule, rule: &Rule) -> Option<Self> {
+        if before.timing == rule.timing {
+            return Some(self.clone());
+        }
+        let (Count::Log(log), Timing::Log { span, .. }) = (&self.count, &before.timing) else { return None };
+        if !rule.timing.is_sliding() {
+            return None;
+        }
+        let mut cell = Self { held: self.held, ..Self::new(rule) };
+        log.replay(*span, |tick| cell.add(rule, 1, Moment { tick, ..Moment::default() }));
+        Some(cell)
+    }
+
     /// What is used in the window that ends now, holds not included.
     #[inline]
     pub(crate) fn used(&mut self, rule: &Rule, now: Moment) -> u64 {

@@ -64,7 +64,7 @@ pub(crate) struct Rule {
 }
 
 /// How a limit counts over time.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Timing {
     Approximate(Span),
     Calendar {
@@ -80,6 +80,13 @@ pub(crate) enum Timing {
         window: u64,
     },
     Ring(RingSpan),
+}
+
+impl Timing {
+    /// Whether what is used leaves by itself, some time after it was used.
+    pub(crate) const fn is_sliding(&self) -> bool {
+        matches!(self, Self::Approximate(_) | Self::Gcra(_) | Self::Log { .. } | Self::Ring(_))
+    }
 }
 
 impl Rule {

@@ -29,12 +29,14 @@
 //! What this module does not do: find accounts, lock them, or remember reservations. A store does.
 
 mod alarm;
+mod carry;
 mod cell;
 mod layout;
 
 use std::time::Duration;
 
 pub(crate) use alarm::{Alarm, Once};
+pub(crate) use carry::{Succession, continues};
 use cell::Cell;
 use layout::PairRules;
 pub(crate) use layout::{Layout, Rule, Shape, Timing};

@@ -21,16 +21,16 @@ use crate::units::{Amounts, Tokens};
 ///
 /// See the [module docs](super) for an example.
 pub struct Budget<S: Store> {
-    shared: Arc<Shared<S>>,
+    pub(super) shared: Arc<Shared<S>>,
 }
 
 /// The key of [`Scope::Provider`] for models that the price book does not know: they share one account.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 
-struct Shared<S> {
+pub(super) struct Shared<S> {
     store: Arc<S>,
     prices: Prices,
-    recorder: Box<dyn Recorder>,
+    recorder: Arc<dyn Recorder>,
     /// The limits on cost that refuse.
     cost_limits: LimitSet,
     /// The scopes that have limits.
@@ -38,7 +38,7 @@ struct Shared<S> {
     /// The limits that do not refuse.
     lenient: LimitSet,
     /// What calls used, if that shall be known.
-    learner: Option<Learner>,
+    learner: Option<Arc<Learner>>,
 }
 
 impl<S: Store> Clone for Budget<S> {
@@ -144,14 +144,27 @@ impl<S: Store> Budget<S> {
     ///
     /// Prices are a book, or a handle through which another book can take its place while calls run.
     pub fn new(store: Arc<S>, prices: impl Into<Prices>, recorder: impl Recorder) -> Self {
-        let prices = prices.into();
+        let switches = store.policy().switches();
+        let learner = Learner::new(switches.input_estimate, switches.output_estimate).map(Arc::new);
+        Self::of(store, prices.into(), Arc::new(recorder), learner)
+    }
+
+    /// The same with accounts in another store: the same prices, and the same recorder. What was learned of calls stays
+    /// where the policy of the other store estimates them in the same way.
+    #[must_use]
+    pub fn with_store(&self, store: Arc<S>) -> Self {
+        let ways = |policy: &Policy| (policy.switches().input_estimate, policy.switches().output_estimate);
+        let (before, after) = (ways(self.policy()), ways(store.policy()));
+        let Shared { prices, recorder, learner, .. } = &*self.shared;
+        let learner = if before == after { learner.clone() } else { Learner::new(after.0, after.1).map(Arc::new) };
+        Self::of(store, prices.clone(), Arc::clone(recorder), learner)
+    }
+
+    fn of(store: Arc<S>, prices: Prices, recorder: Arc<dyn Recorder>, learner: Option<Arc<Learner>>) -> Self {
         let lenient = store.policy().select(|limit| limit.mode() != Mode::Enforce);
         let refuses = |limit: &Limit| limit.mode() == Mode::Enforce && limit.resource() == Resource::Cost;
         let cost_limits = store.policy().select(refuses);
-        let switches = store.policy().switches();
-        let learner = Learner::new(switches.input_estimate, switches.output_estimate);
         let limited = store.policy().limits().iter().map(Limit::scope).collect();
-        let recorder = Box::new(recorder);
         Self { shared: Arc::new(Shared { store, prices, recorder, cost_limits, limited, lenient, learner }) }
     }
 

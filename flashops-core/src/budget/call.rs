@@ -38,6 +38,8 @@ pub(super) struct Open<S: Store> {
     pub(super) standings: Standings,
     state: State,
     progress: Usage,
+    /// When the first output of a stream came.
+    first_output: Option<Tick>,
     /// The output that is held for, by this call or by those in flight with it; where streams go on whatever the
     /// answer, if every top-up was granted.
     covered: Tokens,
@@ -74,6 +76,7 @@ impl<S: Store> Open<S> {
             standings: Standings::new(),
             state: State::Made,
             progress: Usage::absent(),
+            first_output: None,
             covered: alone,
             asked: None,
             refused: false,
@@ -209,7 +212,10 @@ impl<S: Store> Call<S> {
     /// [`Call::poll_room`] has the answer.
     pub fn progress(&mut self, usage: Usage) {
         self.note(usage);
-        let (output, open) = (usage.total_output(), &*self.open);
+        let (output, open) = (usage.total_output(), &mut *self.open);
+        if open.first_output.is_none() && output > Tokens::ZERO {
+            open.first_output = Some(open.budget.store().now().tick);
+        }
         let near_the_end = output > Tokens::ZERO && output.get() * 5 >= open.covered.get() * 4;
         // After a refusal it asks again only when all that is held is used.
         if near_the_end && open.asked.is_none() && (!open.refused || output > open.covered) {
@@ -364,9 +370,10 @@ impl<S: Store> Call<S> {
         };
         let (outcome, crossings) = at_once(open.settle(used));
         let ended = open.budget.store().now();
-        let (estimate, held_output) = (open.estimate, open.held);
+        let (estimate, held_output, first_output) = (open.estimate, open.held, open.first_output);
+        let call = &open.info;
         let settled =
-            SettledCall { call: &open.info, ending, usage, estimate, held_output, cost, price, outcome, ended };
+            SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, first_output, ended };
         open.budget.recorder().record(&Event::Settled(&settled));
         for crossing in crossings {
             let policy = open.budget.policy();

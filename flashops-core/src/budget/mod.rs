@@ -47,10 +47,12 @@
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod budget;
 mod call;
+mod current;
 mod rate_limiter;
 mod reservation;
 
 pub use budget::{Begin, BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 pub use call::Call;
+pub use current::CurrentBudget;
 pub use rate_limiter::{OTHER_ROUTES, RateLimiter};
 pub use reservation::Reservation;

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::callers;
+use super::digest::{Digest, Digesting};
 use super::error::ConfigError;
 use super::http::{self, HttpOptions};
 use super::limits::{self, Share};
+use super::observe::{self, Observe};
 use super::options::Options;
 use super::policy;
 use super::prices;
@@ -34,6 +36,8 @@ pub struct Config {
     prices: Arc<PriceBook>,
     options: Options,
     http: HttpOptions,
+    observe: Observe,
+    text: Digest,
 }
 
 impl Config {
@@ -46,7 +50,9 @@ impl Config {
         if text.len() > MAX_TEXT_BYTES {
             return Err(ConfigError::TooLong);
         }
-        Self::read(text, sources).map_err(|mistake| ConfigError::at(text, &mistake))
+        let sources = Digesting::new(sources, text);
+        let config = Self::read(text, &sources).map_err(|mistake| ConfigError::at(text, &mistake))?;
+        Ok(Self { text: sources.digest(), ..config })
     }
 
     /// Reads the configuration in a file, with files relative to its directory and the environment of this process.
@@ -63,6 +69,14 @@ impl Config {
         let text = sources::read(path, MAX_TEXT_BYTES).map_err(unreadable)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         Self::from_toml(&text, &SystemSources::in_directory(directory))
+    }
+
+    /// Whether this was read from the same text as another one, and from the same files and variables that it names.
+    ///
+    /// Texts are compared by 128 bits of SipHash under a fixed key: whoever writes configurations could make two that
+    /// pass for the same.
+    pub fn is_unchanged_from(&self, other: &Self) -> bool {
+        self.text == other.text && self.http == other.http
     }
 
     /// The limits, with the switches that decide how they count.
@@ -116,6 +130,11 @@ impl Config {
         &self.options
     }
 
+    /// What is told of requests and calls.
+    pub const fn observe(&self) -> &Observe {
+        &self.observe
+    }
+
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
         let prices = prices::read(&raw.prices, sources)?;
@@ -126,7 +145,10 @@ impl Config {
         let policy = Policy::new(limits).map_err(|error| (0..0, error.to_string()))?.with_switches(switches);
         let options = policy::options(&raw.policy)?;
         let http = http::read(&raw.http)?;
-        Ok(Self { policy, shares, callers: callers::read(&raw.caller, sources)?, routes, prices, options, http })
+        let observe = observe::read(&raw.observe)?;
+        let callers = callers::read(&raw.caller, sources)?;
+        let text = Digest::default();
+        Ok(Self { policy, shares, callers, routes, prices, options, http, observe, text })
     }
 }
 
@@ -140,6 +162,7 @@ impl fmt::Debug for Config {
             .field("routes", &self.routes)
             .field("options", &self.options)
             .field("http", &self.http)
+            .field("observe", &self.observe)
             .finish_non_exhaustive()
     }
 }

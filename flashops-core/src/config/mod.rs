@@ -133,6 +133,16 @@
 //! | `file` | a [price book](crate::price::PriceBook::from_toml), relative to the configuration file | embedded |
 //! | `replace` | whether it replaces the embedded book instead of extending it | `false` |
 //!
+//! `[observe]`:
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `metrics` | whether requests and calls are measured | `true` |
+//! | `log` | whether requests and calls are logged | `true` |
+//! | `slow` | a request that takes longer is logged as slow, `"1ms"` to `"1d"` | `"10s"` |
+//! | `max_tenants` | how many organisations have labels of their own, 0 to 10000 | 100 |
+//! | `gen_ai` | names of OpenTelemetry's conventions: `"latest"`, `"v1.41"`; none is `[]` | `["latest"]` |
+//!
 //! # Example
 //!
 //! ```toml
@@ -150,9 +160,11 @@
 mod callers;
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod config;
+mod digest;
 mod error;
 mod http;
 mod limits;
+mod observe;
 mod options;
 mod policy;
 mod prices;
@@ -166,6 +178,7 @@ pub use config::{Config, MAX_TEXT_BYTES};
 pub use error::ConfigError;
 pub use http::{ClientTrust, HttpOptions, MAX_ORIGINS, Origins, ProxyHeader, SecurityPreset, TrustIds};
 pub use limits::Share;
+pub use observe::{GenAiSets, Observe};
 pub use options::{Anonymous, HeaderFamilies, OnStoreError, Options, SpentStatus, StoredContent, UnmeteredRoutes};
 pub use routes::{Dialect, Format, MAX_FALLBACK, MAX_ROUTES, OnOver, RouteConfig};
 pub use sources::{MAX_SOURCE_BYTES, NoSources, Sources, SystemSources};

@@ -71,7 +71,7 @@ pub use tally::{
 };
 
 use crate::caller::Caller;
-use crate::clock::Moment;
+use crate::clock::{Moment, Tick};
 use crate::estimate::Estimate;
 use crate::limit::{Denied, LimitIndex, Policy};
 use crate::price::Price;
@@ -207,6 +207,8 @@ pub struct SettledCall<'a> {
     pub price: Option<&'a Price>,
     /// What the store did with it; `None` if the store will answer later.
     pub outcome: Option<Outcome>,
+    /// When the first output of a stream came; `None` where none came, and for a response that is no stream.
+    pub first_output: Option<Tick>,
     /// When it ended.
     pub ended: Moment,
 }
@@ -215,6 +217,22 @@ impl SettledCall<'_> {
     /// How long it took.
     pub fn duration(&self) -> Duration {
         self.ended.tick.since(self.call.started.tick)
+    }
+
+    /// How long the first output of a stream took.
+    pub fn time_to_first_output(&self) -> Option<Duration> {
+        Some(self.first_output?.since(self.call.started.tick))
+    }
+
+    /// How long each output token after the first took, of a stream that is complete and has more than one.
+    ///
+    /// The last token is taken to have come when the stream ended: providers send nothing but their closing events
+    /// after it.
+    pub fn time_per_output(&self) -> Option<Duration> {
+        let rest = self.usage.total_output().get().checked_sub(1).filter(|&rest| rest > 0)?;
+        let first = self.first_output.filter(|_| self.ending == Ending::Complete)?;
+        let nanos = self.ended.tick.since(first).as_nanos() / u128::from(rest);
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) const LARGEST: u64 = 64;
 const INLINE: usize = 5;
 
 /// How instants are kept: the same for all limits that share a log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogSpan {
     shift: u32,
     /// The longest window, in quanta.
@@ -29,6 +29,11 @@ impl LogSpan {
         let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
         let shift = (64 - nanos.leading_zeros()).saturating_sub(31);
         Self { shift, longest: quanta_up(nanos, shift), keep: keep.min(LARGEST) as usize }
+    }
+
+    /// The longest window, in quanta.
+    pub(crate) const fn longest(self) -> u64 {
+        self.longest
     }
 
     /// The length of a window, in quanta.
@@ -126,6 +131,14 @@ impl ExactLog {
         let last_to_leave = usize::from(self.len) - used as usize + too_many as usize - 1;
         let stamp = self.newest - u64::from((self.newest as u32).wrapping_sub(self.stamp(last_to_leave)));
         span.start(stamp + window)
+    }
+
+    /// Tells the instants that are kept, oldest first, each rounded up.
+    pub(crate) fn replay(&self, span: LogSpan, mut add: impl FnMut(Tick)) {
+        for index in 0..usize::from(self.len) {
+            let before_newest = (self.newest as u32).wrapping_sub(self.stamp(index));
+            add(span.start(self.newest - u64::from(before_newest)));
+        }
     }
 
     /// Quanta between the instant at an index and now.

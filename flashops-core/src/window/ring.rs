@@ -12,7 +12,7 @@ use crate::clock::Tick;
 pub(crate) const SLOTS: usize = 40;
 
 /// The width of the buckets of one limit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RingSpan {
     /// 2⁶⁴ / width, rounded down: a multiplication divides, and the width in force is never smaller than the one
     /// asked for.

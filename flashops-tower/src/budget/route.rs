@@ -145,7 +145,8 @@ impl ModelRoute {
         self.patterns.contains(path) && (!self.only_named || WireFormat::from_path(path) == Some(self.format))
     }
 
-    pub(crate) const fn label(&self) -> &Arc<str> {
+    /// What the route is called in records and metrics: its path or pattern.
+    pub const fn label(&self) -> &Arc<str> {
         &self.label
     }
 

@@ -38,6 +38,8 @@
 //! Redis and databases need no check of their own: a closure over the ping of the client that the service has is one,
 //! as [`Check::new`](flashops_core::health::Check::new) shows. It sees more than an open port.
 //!
+//! [`HealthLog`] and [`HealthGauges`] tell of every change of a check: an event, and a gauge for each check.
+//!
 //! Edge cases: an answer from 200 to 399 passes, as for a probe of Kubernetes, and redirects are not followed. Of a
 //! body [`MAX_BODY`] is read, so that the connection can be used again. A host name is looked up each time. A disk that
 //! does not answer keeps one thread, and not one more with each run.
@@ -45,6 +47,7 @@
 //! What this module does not do: keep what was found, or answer probes. The registry and the handlers do.
 
 mod http;
+mod observe;
 #[cfg(feature = "tokio")]
 mod tcp;
 #[cfg(all(feature = "tokio", unix))]
@@ -55,6 +58,7 @@ mod refresher;
 #[cfg(all(feature = "tokio", unix))]
 pub use disk::{DiskThresholds, disk_check};
 pub use http::{MAX_BODY, http_check};
+pub use observe::{HEALTH_TARGET, HealthGauges, HealthLog, MAX_LOGGED_OUTPUT};
 #[cfg(feature = "tokio")]
 pub use refresher::Refresher;
 #[cfg(feature = "tokio")]

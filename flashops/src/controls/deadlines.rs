@@ -1,4 +1,4 @@
-//! How long a response may take once it has begun.
+//! How long a response may take to begin, and once it has begun.
 
 use std::error::Error;
 use std::fmt;
@@ -7,83 +7,93 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::Sleep;
 use tower_http::timeout::{DeadlineBody, TimeoutBody};
 use tower_layer::Layer;
 use tower_service::Service;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Bounds pauses in responses, and all of their time. Without bounds no timer is set, and no runtime needed.
+/// Bounds the time until responses begin, pauses in them, and all of their time. Without bounds no timer is set, and no
+/// runtime needed. One layer with three switches, since an optional layer doubles the types inside of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BodyTimesLayer {
+pub(super) struct DeadlinesLayer {
+    pub(super) head: Option<Duration>,
     pub(super) idle: Option<Duration>,
     pub(super) total: Option<Duration>,
 }
 
-impl<S> Layer<S> for BodyTimesLayer {
-    type Service = BodyTimes<S>;
+impl<S> Layer<S> for DeadlinesLayer {
+    type Service = Deadlines<S>;
 
-    fn layer(&self, inner: S) -> BodyTimes<S> {
-        BodyTimes { inner, idle: self.idle, total: self.total }
+    fn layer(&self, inner: S) -> Deadlines<S> {
+        Deadlines { inner, times: *self }
     }
 }
 
-/// The service that bounds the time of response bodies.
+/// The service that bounds the time of responses.
 #[derive(Clone, Debug)]
-pub struct BodyTimes<S> {
+pub struct Deadlines<S> {
     inner: S,
-    idle: Option<Duration>,
-    total: Option<Duration>,
+    times: DeadlinesLayer,
 }
 
-impl<S, B, R> Service<Request<B>> for BodyTimes<S>
+impl<S, B, R> Service<Request<B>> for Deadlines<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: Body,
+    R: Body + Default,
 {
     type Response = Response<TimedBody<R>>;
     type Error = S::Error;
-    type Future = BodyTimesFuture<S::Future>;
+    type Future = DeadlinesFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        BodyTimesFuture { call: self.inner.call(request), idle: self.idle, total: self.total }
+        let deadline = self.times.head.map(tokio::time::sleep);
+        DeadlinesFuture { call: self.inner.call(request), deadline, idle: self.times.idle, total: self.times.total }
     }
 }
 
 pin_project! {
-    /// The response of a [`BodyTimes`].
-    pub struct BodyTimesFuture<F> {
+    /// The response of a [`Deadlines`].
+    pub struct DeadlinesFuture<F> {
         #[pin]
         call: F,
+        #[pin]
+        deadline: Option<Sleep>,
         idle: Option<Duration>,
         total: Option<Duration>,
     }
 }
 
-impl<F, R, E> Future for BodyTimesFuture<F>
+impl<F, R, E> Future for DeadlinesFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    R: Body,
+    R: Body + Default,
 {
     type Output = Result<Response<TimedBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.call.poll(cx))?;
-        Poll::Ready(Ok(response.map(|body| TimedBody::new(body, *this.idle, *this.total))))
+        if let Poll::Ready(response) = this.call.poll(cx)? {
+            return Poll::Ready(Ok(response.map(|body| TimedBody::new(body, *this.idle, *this.total))));
+        }
+        ready!(this.deadline.as_pin_mut().map_or(Poll::Pending, |deadline| deadline.poll(cx)));
+        let mut late = Response::new(TimedBody::default());
+        *late.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+        Poll::Ready(Ok(late))
     }
 }
 
-impl<F> fmt::Debug for BodyTimesFuture<F> {
+impl<F> fmt::Debug for DeadlinesFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyTimesFuture").finish_non_exhaustive()
+        f.debug_struct("DeadlinesFuture").finish_non_exhaustive()
     }
 }
 
@@ -118,6 +128,12 @@ impl<R: Body> TimedBody<R> {
             (Some(idle), Some(total)) => Kind::Both { body: DeadlineBody::new(total, TimeoutBody::new(idle, body)) },
         };
         Self { kind, left }
+    }
+}
+
+impl<R: Body + Default> Default for TimedBody<R> {
+    fn default() -> Self {
+        Self::new(R::default(), None, None)
     }
 }
 

@@ -13,13 +13,13 @@ use flashops_tower::reject::DefaultReject;
 use flashops_tower::reject::headers::exposed;
 use flashops_tower::security_headers::{SecurityHeaders, SecurityHeadersLayer};
 use flashops_tower::trace_id::{TraceIdLayer, TraceIdService, TrustIncoming};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use tower::util::{Either, option_layer};
 use tower_http::cors::{AllowHeaders, AllowMethods, Any, Cors, CorsLayer};
-use tower_http::timeout::{Timeout, TimeoutLayer};
 use tower_layer::Layer;
 
-use super::deadlines::{BodyTimes, BodyTimesLayer};
+use super::deadlines::{Deadlines, DeadlinesLayer};
+use super::observe::{Observed, Observers};
 
 /// How long browsers remember that a page may call.
 const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
@@ -29,19 +29,18 @@ const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(3_600);
 pub(super) struct EdgeLayer {
     client_ip: ClientIpLayer,
     trace_id: TraceIdLayer,
+    observers: Observers,
     security_headers: SecurityHeadersLayer,
     cors: Option<CorsLayer>,
-    times: BodyTimesLayer,
-    deadline: Option<TimeoutLayer>,
+    deadlines: DeadlinesLayer,
     ip_allow: IpAllowLayer,
     body_limit: BodyLimitLayer,
 }
 
 /// The layers around the limits, from the outside in.
-pub type Edge<S> = ClientIp<TraceIdService<SecurityHeaders<BodyTimes<Opened<Timed<IpAllow<BodyLimit<S>>>>>>>>;
+pub type Edge<S> = ClientIp<TraceIdService<Observed<SecurityHeaders<Opened<Deadlines<IpAllow<BodyLimit<S>>>>>>>>;
 
 type Opened<S> = Either<Cors<S>, S>;
-type Timed<S> = Either<Timeout<S>, S>;
 
 impl EdgeLayer {
     pub(super) fn new(
@@ -50,8 +49,10 @@ impl EdgeLayer {
         routes: &Arc<[ModelRoute]>,
         exempt: &RoutePatterns,
         reject: &DefaultReject,
+        observers: Observers,
     ) -> Self {
         Self {
+            observers,
             client_ip: ClientIpLayer::new(trust(http)).with_prefix(http.ipv6_prefix),
             trace_id: TraceIdLayer::new()
                 .with_trust(trust_ids(http))
@@ -60,8 +61,7 @@ impl EdgeLayer {
                 .with_text_routes(exempt.clone()),
             security_headers: security_headers(http),
             cors: (!http.cors_origins.is_empty()).then(|| cors(&http.cors_origins)),
-            times: BodyTimesLayer { idle: http.idle_timeout, total: http.response_deadline },
-            deadline: http.deadline.map(|most| TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, most)),
+            deadlines: DeadlinesLayer { head: http.deadline, idle: http.idle_timeout, total: http.response_deadline },
             ip_allow: IpAllowLayer::new(addresses)
                 .with_routes(http.admin_routes.clone())
                 .with_reject(reject.clone())
@@ -78,10 +78,9 @@ impl<S> Layer<S> for EdgeLayer {
 
     fn layer(&self, inner: S) -> Edge<S> {
         let allowed = self.ip_allow.layer(self.body_limit.layer(inner));
-        let timed = optional(self.deadline, allowed);
-        let opened = optional(self.cors.clone(), timed);
-        let headed = self.security_headers.layer(self.times.layer(opened));
-        self.client_ip.layer(self.trace_id.layer(headed))
+        let opened = optional(self.cors.clone(), self.deadlines.layer(allowed));
+        let headed = self.security_headers.layer(opened);
+        self.client_ip.layer(self.trace_id.layer(self.observers.layer(headed)))
     }
 }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::config::Anonymous;
+use flashops_tower::access_log::SeenCaller;
 use flashops_tower::identify::{self, ApiKeys, FromExtension, Identify, IdentifyError};
 use http::request::Parts;
 
@@ -21,13 +22,21 @@ impl ConfiguredCallers {
         };
         Self { callers: Arc::new(callers), anonymous }
     }
+
+    /// The table.
+    pub const fn table(&self) -> &Arc<CallerTable> {
+        &self.callers
+    }
 }
 
 impl Identify for ConfiguredCallers {
     fn identify(&self, parts: &Parts) -> Result<Caller, IdentifyError> {
-        if parts.extensions.get::<Caller>().is_some() {
-            return FromExtension::new().identify(parts);
-        }
-        ApiKeys::new(|key: &str| self.callers.find(key.as_bytes())).with_anonymous(self.anonymous).identify(parts)
+        let caller = if parts.extensions.get::<Caller>().is_some() {
+            FromExtension::new().identify(parts)
+        } else {
+            ApiKeys::new(|key: &str| self.callers.find(key.as_bytes())).with_anonymous(self.anonymous).identify(parts)
+        }?;
+        SeenCaller::note(&parts.extensions, &caller);
+        Ok(caller)
     }
 }

@@ -47,21 +47,26 @@
 //!    ([`client_ip`](flashops_tower::client_ip));
 //! 2. the identity of the request, on every response and in every error, and bodies for errors that have none
 //!    ([`trace_id`](flashops_tower::trace_id));
-//! 3. security headers ([`security_headers`](flashops_tower::security_headers));
-//! 4. the time that a response may take, from its beginning to its end;
-//! 5. CORS, of tower-http: a preflight is answered here, and counted nowhere;
-//! 6. the time that a request may take until its response begins;
-//! 7. addresses that may not come ([`ip_allow`](flashops_tower::ip_allow));
-//! 8. the length of request bodies ([`body_limit`](flashops_tower::body_limit));
-//! 9. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
-//! 10. the rate limit, on all routes that call no model; health checks pass it uncounted;
-//! 11. the fall-back to the next model, on routes that have a chain of them;
-//! 12. the token budget, on the routes that call one, with all limits of the request in one reservation;
-//! 13. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
-//! 14. your service.
+//! 3. the log: an event for each request when its response has ended;
+//! 4. metrics of requests;
+//! 5. security headers ([`security_headers`](flashops_tower::security_headers));
+//! 6. CORS, of tower-http: a preflight is answered here, and counted nowhere;
+//! 7. the time that a request may take until its response begins, and that the response may take to its end;
+//! 8. addresses that may not come ([`ip_allow`](flashops_tower::ip_allow));
+//! 9. the length of request bodies ([`body_limit`](flashops_tower::body_limit));
+//! 10. the gate, which turns requests away while a critical health check fails ([`Controls::with_health`]);
+//! 11. the rate limit, on all routes that call no model; health checks pass it uncounted;
+//! 12. the fall-back to the next model, on routes that have a chain of them;
+//! 13. the token budget, on the routes that call one, with all limits of the request in one reservation;
+//! 14. panics, which become a clean 500 in the dialect of the route and are charged as what was sent;
+//! 15. your service.
 //!
-//! The table `[http]` of the configuration switches 1 to 8. What it does not name is not there, but for the
+//! The table `[http]` of the configuration switches 1, 2 and 5 to 10. What it does not name is not there, but for the
 //! identity, and for the security headers, which are `"api"` unless it says otherwise.
+//!
+//! Calls are logged and measured by recorders. All of that is told to the facades
+//! [`tracing`](https://docs.rs/tracing) and [`metrics`](https://docs.rs/metrics): nobody hears of it unless the service
+//! installs a subscriber and an exporter, before the first request. `[observe]` in the configuration turns each off.
 //!
 //! Edge cases: authentication of your own goes outside of this, and puts a
 //! [`Caller`](flashops_core::caller::Caller) into the request's extensions, which counts before any key. The request
@@ -77,9 +82,19 @@ mod deadlines;
 mod edge;
 mod identify;
 mod layer;
+mod observe;
+mod parts;
+mod reload;
+mod routes;
+mod service;
+mod stack;
 
 pub use controls::{Controls, EXEMPT_PATHS};
-pub use deadlines::{BodyTimes, BodyTimesFuture, TimedBody};
+pub use deadlines::{Deadlines, DeadlinesFuture, TimedBody};
 pub use edge::Edge;
 pub use identify::ConfiguredCallers;
 pub use layer::ControlsLayer;
+pub use observe::Observed;
+pub use reload::ReloadError;
+pub use service::Controlled;
+pub use stack::Stacked;

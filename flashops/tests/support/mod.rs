@@ -108,7 +108,7 @@ impl Desk {
     pub(crate) fn with(config: &str, recorder: impl Recorder) -> Self {
         let config = Config::from_toml(&format!("{CALLERS}{config}"), &NoSources).unwrap();
         let clock = ManualClock::new();
-        let controls = Controls::with(&config, clock.clone(), recorder);
+        let controls = Controls::with(&config, clock.clone(), recorder).with_timer(clock.clone());
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let counted = service_fn(move |request| {

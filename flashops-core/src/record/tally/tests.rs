@@ -43,6 +43,7 @@ fn settle(tally: &Tally, call: &CallInfo, tokens: u64, ended: Moment) {
         cost: None,
         price: None,
         outcome,
+        first_output: None,
         ended,
     }));
 }
@@ -93,8 +94,19 @@ impl Step {
                 let usage = &Usage { cache_read: input, reasoning, quality, ..Usage::exact() };
                 let (call, cost, ended) = (&call, cost.map(Cost::saturating), now);
                 let (estimate, held_output) = (Estimate::default(), Tokens::ZERO);
-                let (price, outcome) = (None, None);
-                let settled = SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended };
+                let (price, outcome, first_output) = (None, None, None);
+                let settled = SettledCall {
+                    call,
+                    ending,
+                    usage,
+                    estimate,
+                    held_output,
+                    cost,
+                    price,
+                    outcome,
+                    first_output,
+                    ended,
+                };
                 tally.record(&Event::Settled(&settled));
             }
         }
@@ -560,7 +572,8 @@ fn what_a_provider_refuses_without_usage_is_no_estimate_and_what_it_charges_is_o
         let usage = &Usage::estimated(Tokens::saturating(input), Tokens::ZERO);
         let (estimate, held_output, ended) = (Estimate::default(), Tokens::ZERO, now);
         let (cost, price, outcome) = (None, None, None);
-        let settled = SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended };
+        let settled =
+            SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended, first_output: None };
         tally.record(&Event::Settled(&settled));
     }
     let totals = tally.report(None, now, |_| true).totals;
@@ -575,8 +588,9 @@ fn a_call_whose_provider_contradicts_itself_is_counted() {
         let usage = &Usage { quality: Quality::Estimated, inconsistent, ..Usage::exact() };
         let (ending, ended) = (Ending::Complete, now);
         let (estimate, held_output, call) = (Estimate::default(), Tokens::ZERO, &call);
-        let (cost, price, outcome) = (None, None, None);
-        let settled = SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended };
+        let (cost, price, outcome, first_output) = (None, None, None, None);
+        let settled =
+            SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, first_output, ended };
         tally.record(&Event::Settled(&settled));
     }
     let totals = tally.report(None, now, |_| true).totals;

@@ -4,14 +4,16 @@ mod next_deadline;
 mod records;
 mod refusal;
 mod stepwise;
+mod succession;
 mod table;
 
 use std::future::{Ready, ready};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayVec;
 use records::{Found, Held, Record, Records, Shard, State};
 use refusal::Refusal;
+use succession::Successor;
 use table::{Locked, Table};
 
 use super::{
@@ -61,11 +63,15 @@ impl Default for Bounds {
 pub struct MemoryStore<C> {
     policy: Arc<Policy>,
     clock: C,
+    bounds: Bounds,
     /// A table for each scope that has a limit.
     tables: [Option<Table>; Scope::COUNT],
     requests: LimitSet,
     wall: bool,
     records: Records,
+    /// Who goes on, once that is another store. It is set with all locks held, so whoever has one and sees nobody here
+    /// is still in the right place.
+    successor: OnceLock<Box<Successor<C>>>,
 }
 
 /// How large a [`MemoryStore`] is.
@@ -101,8 +107,10 @@ impl<C: Clock> MemoryStore<C> {
             requests: policy.request_limits(),
             wall: policy.limits().iter().any(calendar),
             records: Records::new(bounds.max_reservations),
+            successor: OnceLock::new(),
             policy,
             clock,
+            bounds,
         }
     }
 
@@ -131,6 +139,10 @@ impl<C: Clock> MemoryStore<C> {
         }
         let mut locked = LockedAll::new();
         self.lock_all(command.scopes, limits, now, &mut locked);
+        if let Some(successor) = self.successor.get() {
+            drop(locked);
+            return successor.admit(command);
+        }
         if !fit(&mut locked, limits, &asked, now) {
             return Err(self.refuse(locked, limits, command.requests, now));
         }
@@ -162,12 +174,18 @@ impl<C: Clock> MemoryStore<C> {
         }
         match table.count(fingerprint, self.requests, 1, now) {
             Ok(()) => Ok(()),
-            Err(one) => self.check_slowly(one, now),
+            Err(one) => self.check_slowly(key, one, now),
         }
     }
 
     #[cold]
-    fn check_slowly(&self, one: Locked<'_>, now: Moment) -> Result<(), Denied> {
+    fn check_slowly(&self, key: &Key<'_>, one: Locked<'_>, now: Moment) -> Result<(), Denied> {
+        if let Some(successor) = self.successor.get() {
+            drop(one);
+            let scopes = Scopes::new().with(*key);
+            let command = Admit { scopes: &scopes, limits: self.requests, requests: 1, report: false };
+            return successor.admit(&command).map(drop);
+        }
         let mut locked = LockedAll::from_iter([one]);
         if !fit(&mut locked, self.requests, &Amounts::ONE_REQUEST, now) {
             return Err(self.refuse(locked, self.requests, 1, now));
@@ -203,6 +221,11 @@ impl<C: Clock> MemoryStore<C> {
         for key in command.scopes.iter() {
             let Some(table) = self.table(key, limits) else { continue };
             let mut locked = table.lock(key.fingerprint(), now);
+            if let Some(successor) = self.successor.get() {
+                drop(locked);
+                successor.give_back(&GiveBack { scopes: &Scopes::new().with(*key), ..*command });
+                continue;
+            }
             if command.receipt.overflow >> key.scope().index() & 1 == 1 {
                 locked.go_to_overflow();
             }
@@ -248,6 +271,10 @@ impl<C: Clock> MemoryStore<C> {
         standings: &mut Standings,
     ) -> Result<Result<bool, Refused>, StoreError> {
         let mut shard = self.records.lock(command.id);
+        if let Some(successor) = self.successor.get() {
+            drop(shard);
+            return successor.hold(command, standings);
+        }
         if let Some(state) = shard.state(command.id) {
             return Ok(self.replay(&mut shard, state, command, now, standings));
         }
@@ -301,6 +328,10 @@ impl<C: Clock> MemoryStore<C> {
 
     fn try_extend(&self, command: &Extend, now: Moment) -> Extended {
         let mut shard = self.records.lock(command.id);
+        if let Some(successor) = self.successor.get() {
+            drop(shard);
+            return successor.extend(command);
+        }
         let Some(State::Live(found)) = shard.state(command.id) else { return Extended::NotHeld };
         let record = shard.record(found);
         if !is_held(record, now) {
@@ -337,6 +368,10 @@ impl<C: Clock> MemoryStore<C> {
     pub fn settle_now(&self, command: &Settle) -> Settled {
         let now = self.moment();
         let mut shard = self.records.lock(command.id);
+        if let Some(successor) = self.successor.get() {
+            drop(shard);
+            return successor.settle(command);
+        }
         let mut crossings = Crossings::new();
         let outcome = match shard.state(command.id) {
             None => Outcome::Unknown,
@@ -417,6 +452,10 @@ impl<C: Clock> MemoryStore<C> {
         for key in scopes.iter() {
             let Some(table) = self.table(key, limits) else { continue };
             let mut locked = table.lock(key.fingerprint(), now);
+            if let Some(successor) = self.successor.get() {
+                drop(locked);
+                return successor.standings(scopes, limits);
+            }
             locked.look_for_place();
             match locked.account() {
                 Some(account) => account.standings(&table.layout, limits, now, |standing| found.push(standing)),

@@ -125,6 +125,25 @@ impl Records {
         Self { shards: (0..shards).map(|_| shard()).collect(), next_deadline: NextDeadline::default() }
     }
 
+    /// Stops everybody who wants a reservation.
+    pub(super) fn lock_whole(&self) -> Vec<MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|shard| shard.lock()).collect()
+    }
+
+    /// Takes over all reservations of another book that had the same bound, each changed by `change`, and leaves it
+    /// empty.
+    pub(super) fn enter_all(&mut self, left: &mut [MutexGuard<'_, Shard>], mut change: impl FnMut(&mut Record)) {
+        for (shard, left) in self.shards.iter_mut().zip(left) {
+            let (room, remembered) = (left.room, left.settled.most());
+            let mut taken = std::mem::replace(&mut **left, Shard::new(room, remembered));
+            taken.slab.iter_mut().for_each(|kept| change(&mut kept.record));
+            if let Some(deadline) = taken.deadlines.earliest() {
+                self.next_deadline.lower_to(deadline.at);
+            }
+            *shard.get_mut() = taken;
+        }
+    }
+
     /// Held reservations and expired ones that may still be settled.
     pub(super) fn live(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().live()).sum()

@@ -81,10 +81,15 @@ impl RefusalSlot {
     #[inline]
     pub(super) fn forget(&self, key: Fingerprint) {
         if self.key[0].load(Ordering::Relaxed) == key.0 {
-            let version = self.begin();
-            self.until.store(0, Ordering::Relaxed);
-            self.end(version);
+            self.clear();
         }
+    }
+
+    /// Forgets the refusal of whatever key. The caller holds the lock of the shard.
+    pub(super) fn clear(&self) {
+        let version = self.begin();
+        self.until.store(0, Ordering::Relaxed);
+        self.end(version);
     }
 
     fn begin(&self) -> u64 {

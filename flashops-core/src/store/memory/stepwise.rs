@@ -81,6 +81,19 @@ impl Stepwise {
         Some(idle)
     }
 
+    /// How many accounts there are.
+    pub(super) fn len(&self) -> usize {
+        self.table.len() + self.leaving.as_ref().map_or(0, |leaving| leaving.table.len())
+    }
+
+    /// Puts another account in place of each.
+    pub(super) fn replace_all(&mut self, mut other: impl FnMut(&mut Account) -> Account) {
+        self.move_some(usize::MAX);
+        for entry in self.table.iter_mut() {
+            entry.account = other(&mut entry.account);
+        }
+    }
+
     /// Moves a few accounts on, if the table is growing.
     #[inline]
     pub(super) fn step(&mut self) {

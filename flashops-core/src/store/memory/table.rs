@@ -1,10 +1,10 @@
 use super::Bounds;
 use super::refusal::{Refusal, RefusalSlot};
 use super::stepwise::Stepwise;
-use crate::account::{Account, Layout, Shape};
+use crate::account::{Account, Layout, Shape, Succession};
 use crate::clock::{Moment, Tick};
 use crate::key::{Fingerprint, Scope};
-use crate::limit::{Denied, LimitSet};
+use crate::limit::{Denied, LimitSet, Policy};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// How many accounts one call looks at to find idle ones.
@@ -161,6 +161,32 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Stops everybody who wants an account of this scope.
+    pub(super) fn lock_whole(&self) -> Vec<MutexGuard<'_, Accounts>> {
+        self.shards.iter().map(|shard| shard.accounts.lock()).collect()
+    }
+
+    /// Makes this table empty, whose shards are all locked.
+    pub(super) fn leave(&self, shards: &mut [MutexGuard<'_, Accounts>]) -> Vec<Accounts> {
+        self.refusals.iter().for_each(RefusalSlot::clear);
+        self.len.store(0, Ordering::Relaxed);
+        shards.iter_mut().map(|shard| std::mem::take(&mut **shard)).collect()
+    }
+
+    /// Takes over what another table of this scope was left with, which had the same bounds.
+    pub(super) fn enter(&mut self, left: Vec<Accounts>, from: (&Policy, &Layout), policy: &Policy, now: Moment) {
+        let succession = Succession::new(from, (policy, &self.layout));
+        let mut len = 0;
+        for (shard, mut accounts) in self.shards.iter_mut().zip(left) {
+            accounts.carry(&succession, now);
+            len += accounts.table.len();
+            *shard.accounts.get_mut() = accounts;
+        }
+        self.len.store(len, Ordering::Relaxed);
+    }
+}
+
 impl Locked<'_> {
     /// The account, if there is one.
     #[inline]
@@ -228,6 +254,16 @@ impl Locked<'_> {
 }
 
 impl Accounts {
+    fn carry(&mut self, succession: &Succession<'_>, now: Moment) {
+        if succession.is_whole() {
+            return;
+        }
+        self.table.replace_all(|account| succession.carry(account, now));
+        if let Some(overflow) = &mut self.overflow {
+            **overflow = succession.carry(overflow, now);
+        }
+    }
+
     /// Drops idle accounts among the next few; returns how many.
     #[cold]
     fn sweep(&mut self, layout: &Layout, now: Moment, most: usize, len: &AtomicUsize) -> usize {

@@ -15,6 +15,11 @@ impl SettledRing {
         Self { entries: Vec::new(), next: 0, most }
     }
 
+    /// How many it remembers at most.
+    pub(super) const fn most(&self) -> usize {
+        self.most as usize
+    }
+
     /// The place of the next one, which may be that of the oldest.
     #[inline]
     pub(super) const fn next(&self) -> u32 {

@@ -1,0 +1,65 @@
+//! Where lines and metrics go.
+
+use std::error::Error;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use flashops::axum::handler::{SeesAll, prometheus};
+use flashops::log::{LogFormat, LogLayer};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How often what histograms were told is summed up, whether or not somebody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Which lines are written, and how.
+pub(crate) struct Lines {
+    format: LogFormat,
+    filter: Targets,
+}
+
+impl Lines {
+    /// From `LOG_FORMAT` and `RUST_LOG`. People get colours, whatever reads a pipe gets JSON.
+    pub(crate) fn new(format: Option<&str>, filter: Option<&str>) -> Result<Self, Box<dyn Error>> {
+        let usual = if io::stderr().is_terminal() { LogFormat::Human } else { LogFormat::Json };
+        let format = format.map_or(Ok(usual), str::parse).map_err(|error| format!("LOG_FORMAT: {error}"))?;
+        let filter = filter.unwrap_or("info").parse().map_err(|error| format!("RUST_LOG: {error}"))?;
+        Ok(Self { format, filter })
+    }
+
+    /// Writes to the standard error from here on: the standard output is for the address and the audit.
+    pub(crate) fn begin(self) -> Result<(), Box<dyn Error>> {
+        let lines = LogLayer::new(self.format).with_writer(io::stderr).with_filter(self.filter);
+        Ok(tracing_subscriber::registry().with(lines).try_init()?)
+    }
+}
+
+/// Collects the metrics of this process from here on.
+pub(crate) fn collect() -> Result<PrometheusHandle, Box<dyn Error>> {
+    let handle = prometheus().install_recorder()?;
+    let kept = handle.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            kept.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// Lets only those pass who may see everybody's usage.
+pub(crate) async fn only_admins(request: Request, next: Next) -> Response {
+    if request.extensions().get::<SeesAll>().is_some() {
+        return next.run(request).await;
+    }
+    let problem = r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"this is for administrators"}"#;
+    (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "application/problem+json")], problem).into_response()
+}
