@@ -271,8 +271,8 @@ mod tests {
             let scopes = caller.scopes();
             let keys = [Scope::User, Scope::Org].map(|scope| scopes.key(scope).unwrap());
             assert_eq!(keys.map(|key| key.text().to_owned()), [text.clone(), org.clone()]);
-            let hashed = [Key::new(Scope::User, &text), Key::new(Scope::Org, &org)].map(|key| key.fingerprint());
-            assert_eq!(keys.map(|key| key.fingerprint()), hashed, "{} bytes", text.len());
+            let hashed = [Key::new(Scope::User, &text), Key::new(Scope::Org, &org)].map(|key| Key::fingerprint(&key));
+            assert_eq!(keys.map(Key::fingerprint), hashed, "{} bytes", text.len());
 
             let mut table = CallerTable::new();
             table.insert("sk", caller.clone()).unwrap();

@@ -131,7 +131,9 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `file` | a [price book](crate::price::PriceBook::from_toml), relative to the configuration file | embedded |
-//! | `replace` | whether it replaces the embedded book instead of extending it | `false` |
+//! | `litellm` | LiteLLM's [price file](crate::price::PriceBook::from_litellm), under `file` and over the embedded book | none |
+//! | `litellm_as_of` | the day of its prices, `"2026-11-20"` | required with `litellm` |
+//! | `replace` | whether these replace the embedded book instead of extending it | `false` |
 //!
 //! `[observe]`:
 //!

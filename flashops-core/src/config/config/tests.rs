@@ -41,6 +41,13 @@ fn stub() -> Stub {
         ("prices.toml", BOOK.trim_start_matches("currency = \"EUR\"\nscale = 6\n")),
         ("euro.toml", BOOK),
         ("bad.toml", "scale = 13"),
+        (
+            "litellm.json",
+            r#"{"imported": {"litellm_provider": "them", "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "mode": "chat"},
+                "house": {"litellm_provider": "them", "input_cost_per_token": 9, "output_cost_per_token": 9},
+                "images": {"litellm_provider": "them", "output_cost_per_image": 1}}"#,
+        ),
+        ("bad.json", "[]"),
         ("key", "\tsk-secret-file \n"),
         ("empty", "\n"),
         ("two-keys", "sk-secret-1\nsk-secret-2\n"),
@@ -101,6 +108,25 @@ fn the_documented_example_means_what_it_says() {
     assert_eq!(config.options().store_deadline, Duration::from_millis(25));
     assert!(config.prices().model("house").is_some());
     assert!(config.prices().model("gpt-4o").is_some());
+}
+
+#[test]
+fn prices_of_litellms_file_stand_between_the_embedded_book_and_the_own_file() {
+    let with =
+        |more: &str| config(&format!("[prices]\nlitellm = \"litellm.json\"\nlitellm_as_of = \"2026-11-20\"\n{more}"));
+    let provider = |config: &Config, model: &str| config.prices().model(model).map(|model| model.provider().to_owned());
+    let known = |config: &Config| ["gpt-4o", "imported", "house"].map(|model| provider(config, model));
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(known(&with("")), [some("openai"), some("them"), some("them")]);
+    assert_eq!(known(&with("file = \"prices.toml\"")), [some("openai"), some("them"), some("us")]);
+    assert_eq!(known(&with("replace = true")), [None, some("them"), some("them")]);
+    assert_eq!(known(&with("replace = true\nfile = \"prices.toml\"")), [None, some("them"), some("us")]);
+
+    let told = with("");
+    let import = told.imported().unwrap();
+    assert_eq!(import.ignored.iter().map(|(key, times)| (&**key, *times)).collect::<Vec<_>>(), [("mode", 1)]);
+    assert_eq!(import.skipped.iter().map(|(model, _)| &**model).collect::<Vec<_>>(), ["images"]);
+    assert!(config("").imported().is_none());
 }
 
 #[test]
