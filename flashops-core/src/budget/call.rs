@@ -227,7 +227,7 @@ impl<S: Store> Call<S> {
 
     /// Notes that the call goes on, so that it keeps what it holds: its place among the calls in progress too.
     ///
-    /// A hold lives for [`max_lifetime`](crate::limit::Switches::max_lifetime) after it was made or last renewed, and is
+    /// A hold lives for [`max_lifetime`](crate::limit::Switches::max_lifetime) after it was made or last renewed. It is
     /// renewed when a quarter of that has passed. [`Call::progress`] renews it too. A call that stands still for longer
     /// is charged what was known of it, and its place is free.
     pub fn renew(&mut self) {
