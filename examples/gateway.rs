@@ -66,6 +66,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_environment()?;
     Lines::new(settings.log_format.as_deref(), settings.log_filter.as_deref())?.begin()?;
+    settings.config.imported().into_iter().for_each(observe::tell_import);
     let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;

@@ -17,13 +17,12 @@ use flashops::core::clock::{CoarseClock, UnixSeconds};
 use flashops::core::store::MemoryStore;
 use flashops::tower::alert::Delivery;
 use flashops::tower::budget::ModelRoute;
-use flashops::tower::inspect::WireFormat;
+use flashops::tower::inspect::{Inspected, Rewrite, WireFormat};
 use flashops::tower::reject::headers::X_REQUEST_ID;
 use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::Value;
 
 use super::admin::{Admins, mark};
 use super::health::Health;
@@ -62,7 +61,9 @@ pub(crate) fn app(
     let admins = Admins { controls: Arc::clone(&controls) };
     let deliveries = controls.deliver_alerts(config.alerts(), providers.client())?;
     let report = UsageReport::new(controls.current_budget().clone(), controls.tally().clone());
-    let report = report.with_alerts(Arc::clone(controls.alerts()));
+    let known = Arc::clone(&controls);
+    let report =
+        report.with_alerts(Arc::clone(controls.alerts())).with_callers(move || Arc::clone(known.callers().table()));
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<MemoryStore<CoarseClock>>))
         .layer(from_fn_with_state(admins.clone(), mark))
@@ -133,10 +134,9 @@ async fn chat(State(models): State<Models>, mut request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     // The token budget has read it, within its bound.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
-    let bytes = match serde_json::from_slice::<Value>(&bytes) {
-        Ok(Value::Object(mut fields)) if fields.get("model").is_none_or(Value::is_null) => {
-            fields.insert("model".to_owned(), model.into());
-            Value::Object(fields).to_string().into()
+    let bytes = match Inspected::read(WireFormat::OpenAiChat, bytes.clone()) {
+        Ok(request) if request.model().is_none() => {
+            request.rewrite(Rewrite { model: Some(&model), ..Rewrite::default() })
         }
         _ => bytes,
     };

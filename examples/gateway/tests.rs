@@ -239,6 +239,36 @@ async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it
     stub.shutdown().await;
 }
 
+/// What a provider at this address is sent as a body that ends with a brace; it answers nothing.
+async fn body_of(listener: TcpListener) -> String {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut sent = Vec::new();
+    while !sent.ends_with(b"}") {
+        assert!(socket.read_buf(&mut sent).await.unwrap() > 0);
+    }
+    let sent = String::from_utf8(sent).unwrap();
+    sent.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn a_chat_without_a_model_gets_one_and_every_other_byte_stays() {
+    const MODEL: &str = r#""model":"gpt-4o-mini""#;
+    for (asked, sent) in [
+        (r#"{ "seed" : 1.10e0,"messages":[ ],"max_tokens":3 ,"seed":2}"#, None),
+        (
+            r#"{"model":null,"messages":[],"max_tokens":3}"#,
+            Some(format!(r#"{{{MODEL},"messages":[],"max_tokens":3}}"#)),
+        ),
+    ] {
+        let expected = sent.unwrap_or_else(|| asked.replace("\"seed\":2}", &format!("\"seed\":2,{MODEL}}}")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = gateway("", &format!("http://{}", listener.local_addr().unwrap()));
+        let seen = tokio::spawn(body_of(listener));
+        answered(&gateway, Request::post("/api/v1/ai/chat").body(Body::from(asked)).unwrap()).await;
+        assert_eq!(seen.await.unwrap(), expected);
+    }
+}
+
 /// What a provider at this address is sent as a head; it answers nothing.
 async fn head_of(listener: TcpListener) -> String {
     let (mut socket, _) = listener.accept().await.unwrap();
@@ -268,11 +298,29 @@ async fn a_provider_gets_the_query_and_no_credential_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_provider_that_speaks_no_http_is_refused_when_the_gateway_starts() {
-    let upstream = || Upstream { base_url: Some("ftp://127.0.0.1".to_owned()), key: None };
+async fn a_provider_that_cannot_be_called_is_refused_when_the_gateway_starts() {
+    let wrong = |url: &str| format!("OPENAI_BASE_URL: {url:?} is no URL such as https://api.example.com");
+    for url in ["ftp://127.0.0.1", "https://", "api.example.com"] {
+        assert_eq!(refusal_of(url), Some(wrong(url)));
+    }
+    for (url, port) in
+        [("https://host:443443", "443443"), ("http://user@[::1]:65536/v1", "65536"), ("http://host:", "")]
+    {
+        let expected = format!("OPENAI_BASE_URL: {url:?} has {port:?} as its port, which is a number from 1 to 65535");
+        assert_eq!(refusal_of(url), Some(expected));
+    }
+    for url in
+        ["https://host:65535/v1", "http://[::1]", "http://[::1]:80", "http://127.0.0.1:1/", "http://user:pw@host"]
+    {
+        assert_eq!(refusal_of(url), None, "{url}");
+    }
+}
+
+/// Why the gateway does not start with a provider at this address.
+fn refusal_of(base_url: &str) -> Option<String> {
+    let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = settings_of(upstream(), upstream());
-    let error = Providers::new(&settings, "http://127.0.0.1:1").err().unwrap().to_string();
-    assert_eq!(error, "OPENAI_BASE_URL: \"ftp://127.0.0.1\" is no URL such as https://api.example.com");
+    Providers::new(&settings, "http://127.0.0.1:1").err().map(|error| error.to_string())
 }
 
 /// Runs all checks once; `hour` is greater by two each time.

@@ -12,7 +12,7 @@ use axum::routing::get;
 use flashops_axum::handler::{SeesAll, UsageReport, usage};
 use flashops_core::alert::{AlertRules, Alerts};
 use flashops_core::budget::{Budget, CallRequest};
-use flashops_core::caller::Caller;
+use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::{ManualClock, Moment};
 use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::key::{Scope, Scopes};
@@ -49,6 +49,7 @@ struct Desk {
     budget: Budget<Memory>,
     tally: Arc<Tally>,
     clock: ManualClock,
+    callers: CallerTable,
 }
 
 impl Desk {
@@ -56,7 +57,7 @@ impl Desk {
         let (clock, tally) = (ManualClock::new(), Arc::new(Tally::new()));
         let store = Arc::new(MemoryStore::new(Arc::new(policy()), clock.clone()));
         let budget = Budget::new(store, Arc::new(PriceBook::embedded().clone()), Arc::clone(&tally));
-        Self { budget, tally, clock }
+        Self { budget, tally, clock, callers: CallerTable::new() }
     }
 
     fn request(&self, caller: &Caller, model: &str) -> CallRequest {
@@ -80,6 +81,8 @@ impl Desk {
 
     fn app(&self) -> Router {
         let report = UsageReport::new(self.budget.clone(), Arc::clone(&self.tally));
+        let callers = Arc::new(self.callers.clone());
+        let report = report.with_callers(move || Arc::clone(&callers));
         Router::new().route("/usage", get(usage::<Memory>)).with_state(report)
     }
 
@@ -191,6 +194,20 @@ async fn a_caller_sees_itself_and_an_admin_sees_everybody() {
     let request = Request::get("/usage").extension(ann()).extension(SeesAll).body(Body::empty()).unwrap();
     let (_, by_network) = answer(desk.app(), request).await;
     assert_eq!(by_network["totals"]["requests"], 3);
+}
+
+#[tokio::test]
+async fn an_admin_sees_the_limits_of_callers_who_have_not_called_yet() {
+    let mut desk = Desk::new();
+    desk.call(&ann(), "gpt-4o-mini");
+    for (key, caller) in [("sk-1", ann()), ("sk-2", Caller::new("zoe", "zoo")), ("sk-3", Caller::new("zoe", "zoo"))] {
+        desk.callers.insert(key, caller).unwrap();
+    }
+    let (_, all) = desk.report(&Caller::admin("root", "ops"), "").await;
+    let keys = ["ann", "root", "zoe", "acme", "ops", "zoo", "gpt-4o-mini", "openai", ""];
+    assert_eq!(names(&all, "limits", "key"), keys, "each of them once");
+    let (_, own) = desk.report(&ann(), "").await;
+    assert_eq!(names(&own, "limits", "key"), ["ann", "acme", ""], "nobody else sees them");
 }
 
 #[tokio::test]
@@ -360,7 +377,7 @@ async fn an_admin_sees_what_the_month_will_cost_in_all_and_for_each_active_user(
     let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
     let alerts = Arc::new(Alerts::new(Arc::new(policy()), prices.clone(), &AlertRules::default(), store.now()));
     let budget = Budget::new(store, prices, (Arc::clone(&tally), Arc::clone(&alerts)));
-    let desk = Desk { budget, tally, clock };
+    let desk = Desk { budget, tally, clock, callers: CallerTable::new() };
     let report = UsageReport::new(desk.budget.clone(), Arc::clone(&desk.tally)).with_alerts(alerts);
     let app = Router::new().route("/usage", get(usage::<Memory>)).with_state(report);
     let ask = |caller: Caller| {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use flashops_core::alert::{Alerts, MonthProjection};
 use flashops_core::budget::{Budget, CurrentBudget, UNKNOWN_PROVIDER};
-use flashops_core::caller::Caller;
+use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
@@ -24,17 +24,21 @@ use serde_json::{Map, Value, json};
 
 use crate::extract::CurrentCaller;
 
+/// The most callers whose limits are shown before they have called.
+pub const MAX_KNOWN_CALLERS: usize = 1_000;
+
 /// What the usage handler reports on: a budget, and the tally that records it.
 pub struct UsageReport<T: Store> {
     budget: CurrentBudget<T>,
     tally: Arc<Tally>,
     alerts: Option<Arc<Alerts>>,
+    callers: Arc<dyn Fn() -> Arc<CallerTable> + Send + Sync>,
 }
 
 impl<T: Store> UsageReport<T> {
     /// A report on a budget whose recorder is this tally: one for good, or a handle on the one in force.
     pub fn new(budget: impl Into<CurrentBudget<T>>, tally: Arc<Tally>) -> Self {
-        Self { budget: budget.into(), tally, alerts: None }
+        Self { budget: budget.into(), tally, alerts: None, callers: Arc::new(Arc::default) }
     }
 
     /// Tells those who see everybody's usage also what the month will cost, as far as these alerts watch it.
@@ -42,12 +46,20 @@ impl<T: Store> UsageReport<T> {
     pub fn with_alerts(self, alerts: Arc<Alerts>) -> Self {
         Self { alerts: Some(alerts), ..self }
     }
+
+    /// The same for a service that knows these callers, as they are at the moment: who may see everybody sees the
+    /// limits of those too who have not called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their names.
+    #[must_use]
+    pub fn with_callers(mut self, known: impl Fn() -> Arc<CallerTable> + Send + Sync + 'static) -> Self {
+        self.callers = Arc::new(known);
+        self
+    }
 }
 
 impl<T: Store> Clone for UsageReport<T> {
     fn clone(&self) -> Self {
-        let (tally, alerts) = (Arc::clone(&self.tally), self.alerts.clone());
-        Self { budget: self.budget.clone(), tally, alerts }
+        let (budget, tally) = (self.budget.clone(), Arc::clone(&self.tally));
+        Self { budget, tally, alerts: self.alerts.clone(), callers: Arc::clone(&self.callers) }
     }
 }
 
@@ -73,9 +85,9 @@ pub struct UsageQuery {
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
-/// of everyone who has one or whose first call is under way, and by [`UsageReport::with_alerts`] what the month costs.
-/// Instants are in seconds since 1970. There a limit of a user has an `org` too, since two
-/// organisations can have users of one name.
+/// of everyone who has one or whose first call is under way, and of the [callers](UsageReport::with_callers) that the
+/// service knows, and by [`UsageReport::with_alerts`] what the month costs. Instants are in seconds since 1970. There a
+/// limit of a user has an `org` too, since two organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
@@ -89,8 +101,9 @@ pub async fn usage<T: Store>(
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
     // Limits hold also for those who used nothing in this window, or nothing yet.
-    let everybody = sees_all.then(|| report.tally.row_keys());
-    let limits = match limits_of(&budget, &caller, everybody.as_deref()).await {
+    let everybody = sees_all.then(|| (report.tally.row_keys(), first_of(&(report.callers)())));
+    let everybody = everybody.as_ref().map(|(rows, known)| (&rows[..], &known[..]));
+    let limits = match limits_of(&budget, &caller, everybody).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
@@ -167,7 +180,7 @@ impl<'a> From<Key<'a>> for Holder<'a> {
 async fn limits_of<T: Store>(
     budget: &Budget<T>,
     caller: &Caller,
-    everybody: Option<&[RowKey]>,
+    everybody: Option<(&[RowKey], &[Caller])>,
 ) -> Result<Vec<Value>, StoreError> {
     let own = caller.scopes().with(Key::global());
     let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
@@ -175,13 +188,20 @@ async fn limits_of<T: Store>(
         (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
     }
     let prices = budget.prices();
-    for row in everybody.unwrap_or_default() {
+    let (rows, known) = everybody.unwrap_or_default();
+    for row in rows {
         let Some([user, org]) = row.keys() else { continue };
         let known = prices.model(row.model());
         let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
         let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
         holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
         holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
+    }
+    for caller in known {
+        let scopes = caller.scopes();
+        let keys = |scope| scopes.key(scope).copied();
+        holders.extend(keys(Scope::User).map(|key| Holder { key, name: caller.user(), org: Some(caller.org()) }));
+        holders.extend(keys(Scope::Org).map(Holder::from));
     }
     let mut seen = HashSet::new();
     holders.retain(|holder| seen.insert(holder.key.fingerprint()));
@@ -191,6 +211,15 @@ async fn limits_of<T: Store>(
         found.extend(standings_of(budget, holder).await?);
     }
     Ok(found)
+}
+
+/// The callers that a service knows, each once, in the order of their names.
+fn first_of(table: &CallerTable) -> Vec<Caller> {
+    let mut callers: Vec<Caller> = table.callers().collect();
+    callers.sort_by(|one, other| (one.org(), one.user()).cmp(&(other.org(), other.user())));
+    callers.dedup_by(|one, other| (one.org(), one.user()) == (other.org(), other.user()));
+    callers.truncate(MAX_KNOWN_CALLERS);
+    callers
 }
 
 async fn standings_of<T: Store>(budget: &Budget<T>, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {

@@ -20,7 +20,7 @@ use super::wording;
 use crate::caller::CallerTable;
 use crate::limit::{Limit, LimitIndex, Policy, Resource};
 use crate::place::{self, Mistake};
-use crate::price::PriceBook;
+use crate::price::{Import, PriceBook};
 
 /// The longest text that is read as a configuration, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -35,6 +35,7 @@ pub struct Config {
     callers: CallerTable,
     routes: Vec<RouteConfig>,
     prices: Arc<PriceBook>,
+    imported: Option<Arc<Import>>,
     options: Options,
     http: HttpOptions,
     alerts: AlertOptions,
@@ -115,6 +116,11 @@ impl Config {
         &self.prices
     }
 
+    /// What was read of LiteLLM's price file, with all that was changed or left out, if the configuration names one.
+    pub fn imported(&self) -> Option<&Import> {
+        self.imported.as_deref()
+    }
+
     /// How requests and responses are treated on the way in and out.
     pub const fn http(&self) -> &HttpOptions {
         &self.http
@@ -151,7 +157,7 @@ impl Config {
 
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
-        let prices = prices::read(&raw.prices, sources)?;
+        let prices::Read { book: prices, imported } = prices::read(&raw.prices, sources)?;
         let (limits, shares) = limits::read(&raw.limit, text, prices.unit())?;
         let limits = alerts::add_thresholds(limits, &raw.limit, &raw.alerts, text)?;
         let alerts = alerts::read(&raw.alerts, text, prices.unit(), sources)?;
@@ -164,7 +170,7 @@ impl Config {
         let observe = observe::read(&raw.observe)?;
         let callers = callers::read(&raw.caller, sources)?;
         let text = Digest::default();
-        Ok(Self { policy, shares, callers, routes, prices, options, http, alerts, observe, text })
+        Ok(Self { policy, shares, callers, routes, prices, imported, options, http, alerts, observe, text })
     }
 }
 

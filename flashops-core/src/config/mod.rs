@@ -92,6 +92,7 @@
 //! | `input_estimate` | [how text is counted](crate::estimate::InputEstimate): `"bytes"`, `"calibrated"` | `"bytes"` |
 //! | `output_estimate` | [how much is held](crate::estimate::OutputEstimate): `"cap"`, `"learned"`, `"learned-each"` | `"cap"` |
 //! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
+//! | `searches_per_call` | held for a call that may search and does not say how often, 0 to 1000 | 10 |
 //! | `unmetered_routes` | calls of a model that nobody meters: `"refuse"`, `"pass"` | `"refuse"` |
 //! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
 //! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |
@@ -150,7 +151,9 @@
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `file` | a [price book](crate::price::PriceBook::from_toml), relative to the configuration file | embedded |
-//! | `replace` | whether it replaces the embedded book instead of extending it | `false` |
+//! | `litellm` | LiteLLM's [price file](crate::price::PriceBook::from_litellm), under `file` and over the embedded book | none |
+//! | `litellm_as_of` | the day of its prices, `"2026-11-20"` | required with `litellm` |
+//! | `replace` | whether these replace the embedded book instead of extending it | `false` |
 //!
 //! `[observe]`:
 //!

@@ -42,6 +42,13 @@ fn stub() -> Stub {
         ("prices.toml", BOOK.trim_start_matches("currency = \"EUR\"\nscale = 6\n")),
         ("euro.toml", BOOK),
         ("bad.toml", "scale = 13"),
+        (
+            "litellm.json",
+            r#"{"imported": {"litellm_provider": "them", "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "mode": "chat"},
+                "house": {"litellm_provider": "them", "input_cost_per_token": 9, "output_cost_per_token": 9},
+                "images": {"litellm_provider": "them", "output_cost_per_image": 1}}"#,
+        ),
+        ("bad.json", "[]"),
         ("key", "\tsk-secret-file \n"),
         ("empty", "\n"),
         ("two-keys", "sk-secret-1\nsk-secret-2\n"),
@@ -105,6 +112,25 @@ fn the_documented_example_means_what_it_says() {
 }
 
 #[test]
+fn prices_of_litellms_file_stand_between_the_embedded_book_and_the_own_file() {
+    let with =
+        |more: &str| config(&format!("[prices]\nlitellm = \"litellm.json\"\nlitellm_as_of = \"2026-11-20\"\n{more}"));
+    let provider = |config: &Config, model: &str| config.prices().model(model).map(|model| model.provider().to_owned());
+    let known = |config: &Config| ["gpt-4o", "imported", "house"].map(|model| provider(config, model));
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(known(&with("")), [some("openai"), some("them"), some("them")]);
+    assert_eq!(known(&with("file = \"prices.toml\"")), [some("openai"), some("them"), some("us")]);
+    assert_eq!(known(&with("replace = true")), [None, some("them"), some("them")]);
+    assert_eq!(known(&with("replace = true\nfile = \"prices.toml\"")), [None, some("them"), some("us")]);
+
+    let told = with("");
+    let import = told.imported().unwrap();
+    assert_eq!(import.ignored.iter().map(|(key, times)| (&**key, *times)).collect::<Vec<_>>(), [("mode", 1)]);
+    assert_eq!(import.skipped.iter().map(|(model, _)| &**model).collect::<Vec<_>>(), ["images"]);
+    assert!(config("").imported().is_none());
+}
+
+#[test]
 fn without_sections_there_are_no_limits_no_keys_and_only_defaults() {
     let config = Config::from_toml("", &NoSources).unwrap();
     assert_eq!(config.policy(), &Policy::new(Vec::new()).unwrap());
@@ -144,6 +170,7 @@ fn the_defaults_written_out_are_the_defaults() {
         input_estimate = "bytes"
         output_estimate = "cap"
         stored_content = "context-window"
+        searches_per_call = 10
         unmetered_routes = "refuse"
         inspect_bytes = 8388608
         anonymous = "by-ip"
@@ -183,6 +210,7 @@ fn every_switch_can_be_changed() {
         input_estimate = "calibrated"
         output_estimate = "learned"
         stored_content = "refuse"
+        searches_per_call = 0
         unmetered_routes = "pass"
         inspect_bytes = 1
         anonymous = "refuse"
@@ -206,7 +234,7 @@ fn every_switch_can_be_changed() {
 
     let options = changed.options();
     assert_eq!((options.stored_content, options.inspect_bytes), (StoredContent::Refuse, 1));
-    assert_eq!(options.unmetered_routes, UnmeteredRoutes::Pass);
+    assert_eq!((options.unmetered_routes, options.searches_per_call), (UnmeteredRoutes::Pass, 0));
     assert_eq!((options.anonymous, options.spent_status), (Anonymous::Refuse, SpentStatus::PaymentRequired));
     assert_eq!(options.max_wait, Duration::ZERO);
     assert_eq!(options.headers, HeaderFamilies { legacy: true, anthropic: true, ..HeaderFamilies::NONE });
