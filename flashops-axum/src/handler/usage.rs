@@ -48,7 +48,8 @@ impl<T: Store> UsageReport<T> {
     }
 
     /// The same for a service that knows these callers, as they are at the moment: who may see everybody sees the
-    /// limits of those too who have not called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their names.
+    /// limits of those too who have not called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their
+    /// names.
     #[must_use]
     pub fn with_callers(mut self, known: impl Fn() -> Arc<CallerTable> + Send + Sync + 'static) -> Self {
         self.callers = Arc::new(known);
