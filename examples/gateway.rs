@@ -19,12 +19,12 @@
 //! | `REDIS_URL` or `REDIS_URL_FILE` | the Redis or Valkey server on which instances share their accounts, such as `redis://127.0.0.1:6379` | the table `[store]` of the configuration, else memory |
 //! | `LOG_FORMAT` | of lines on the standard error: `json` or `human` | `human` on a terminal, else `json` |
 //! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
+//! | `ALERTMANAGER_URL`, `SLACK_WEBHOOK_URL` or either with `_FILE` | where alerts are sent, in place of `alertmanager` and `slack` of the configuration | |
 //! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
 //! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
 
 mod gateway {
     pub(crate) mod admin;
-    pub(crate) mod announce;
     pub(crate) mod app;
     pub(crate) mod health;
     pub(crate) mod observe;
@@ -52,6 +52,8 @@ use tokio::net::TcpListener;
 
 /// How long settlements may take after the last response has ended.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
+/// How long the last alerts may take to be delivered, for each webhook.
+const LAST_ALERTS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -67,6 +69,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_environment()?;
     Lines::new(settings.log_format.as_deref(), settings.log_filter.as_deref())?.begin()?;
+    settings.config.imported().into_iter().for_each(observe::tell_import);
     let metrics = observe::collect()?;
     let stub = StubProvider::start().await?;
     let providers = Providers::new(&settings, &stub.base_url())?;
@@ -84,6 +87,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let left = app.store.drain(LAST_SETTLEMENTS).await;
     if left > 0 {
         eprintln!("gateway: {left} settlements did not reach the store");
+    }
+    for delivery in app.deliveries {
+        delivery.finish(LAST_ALERTS).await;
     }
     stub.shutdown().await;
     for finding in audit.iter().flat_map(WindowAudit::findings) {

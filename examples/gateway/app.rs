@@ -14,17 +14,16 @@ use flashops::axum::matched::matched_path;
 use flashops::axum::peer::peer_addr;
 use flashops::controls::ConfiguredStore;
 use flashops::core::clock::UnixSeconds;
+use flashops::tower::alert::Delivery;
 use flashops::tower::budget::ModelRoute;
-use flashops::tower::inspect::WireFormat;
+use flashops::tower::inspect::{Inspected, Rewrite, WireFormat};
 use flashops::tower::reject::headers::X_REQUEST_ID;
 use flashops::tower::reject::{Dialect, RefusalContext, RequestId};
 use flashops_testkit::audit::WindowAudit;
 use http::{HeaderValue, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::Value;
 
 use super::admin::{Admins, mark};
-use super::announce::Announce;
 use super::health::Health;
 use super::observe::only_admins;
 use super::pages;
@@ -42,6 +41,8 @@ pub(crate) struct App {
     pub(crate) audit: Option<WindowAudit>,
     pub(crate) controls: Arc<Controls>,
     pub(crate) store: Arc<ConfiguredStore>,
+    /// What delivers alerts.
+    pub(crate) deliveries: Vec<Delivery>,
 }
 
 /// The controls of this service: with accounts in memory or on a server, as its settings say.
@@ -60,15 +61,20 @@ pub(crate) fn app(
     if let Some(check) = store.check("store") {
         health.service.register(check)?;
     }
-    let controls = Controls::with_store(config, Arc::clone(&store), (Announce, recorders), routes_of_models())
+    let controls = Controls::with_store(config, Arc::clone(&store), recorders, routes_of_models())
         .with_health(health.service.clone())
         .with_route_of(matched_path);
     let controls = Arc::new(controls);
     let admins = Admins { controls: Arc::clone(&controls) };
+    let deliveries = controls.deliver_alerts(config.alerts(), providers.client())?;
+    let report = UsageReport::new(controls.current_budget().clone(), controls.tally().clone());
+    let known = Arc::clone(&controls);
+    let report =
+        report.with_alerts(Arc::clone(controls.alerts())).with_callers(move || Arc::clone(known.callers().table()));
     let usage_route = Router::new()
         .route("/api/v1/ai/usage", get(usage::<ConfiguredStore>))
         .layer(from_fn_with_state(admins.clone(), mark))
-        .with_state(UsageReport::new(controls.current_budget().clone(), controls.tally().clone()));
+        .with_state(report);
     let metrics_route = Router::new()
         .route("/api/v1/metrics", get(metrics))
         .layer(from_fn(only_admins))
@@ -84,7 +90,7 @@ pub(crate) fn app(
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit, controls, store })
+    Ok(App { router, health, audit, controls, store, deliveries })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.
@@ -135,10 +141,9 @@ async fn chat(State(models): State<Models>, mut request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     // The token budget has read it, within its bound.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
-    let bytes = match serde_json::from_slice::<Value>(&bytes) {
-        Ok(Value::Object(mut fields)) if fields.get("model").is_none_or(Value::is_null) => {
-            fields.insert("model".to_owned(), model.into());
-            Value::Object(fields).to_string().into()
+    let bytes = match Inspected::read(WireFormat::OpenAiChat, bytes.clone()) {
+        Ok(request) if request.model().is_none() => {
+            request.rewrite(Rewrite { model: Some(model), ..Rewrite::default() })
         }
         _ => bytes,
     };

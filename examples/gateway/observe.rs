@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use flashops::axum::handler::{SeesAll, prometheus};
+use flashops::core::price::Import;
 use flashops::log::{LogFormat, LogLayer};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -62,4 +63,11 @@ pub(crate) async fn only_admins(request: Request, next: Next) -> Response {
     }
     let problem = r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"this is for administrators"}"#;
     (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "application/problem+json")], problem).into_response()
+}
+
+/// Tells what was read of LiteLLM's price file, and which of its keys were not.
+pub(crate) fn tell_import(import: &Import) {
+    let ignored = import.ignored.iter().map(|(key, times)| format!("{key}: {times}")).collect::<Vec<_>>().join(", ");
+    let (models, skipped, rounded) = (import.book.models().len(), import.skipped.len(), import.rounded.len());
+    tracing::info!(target: "flashops::prices", models, skipped, rounded, ignored, "imported prices");
 }

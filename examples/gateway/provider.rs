@@ -200,6 +200,9 @@ impl Target {
         let base = upstream.base_url.as_deref().unwrap_or(stub);
         let malformed = || format!("{name}: {base:?} is no URL such as https://api.example.com");
         let uri: Uri = base.parse().map_err(|_| malformed())?;
+        if let Some(port) = uri.authority().and_then(impossible_port) {
+            return Err(format!("{name}: {base:?} has {port:?} as its port, which is a number from 1 to 65535").into());
+        }
         let parts = uri.into_parts();
         let credential = ArcSwapOption::new(credential_of(name, upstream, credential)?.map(Arc::new));
         let scheme = parts.scheme.filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
@@ -239,6 +242,14 @@ fn credential_of(name: &str, upstream: &Upstream, header: Header) -> Result<Opti
     let mut value = HeaderValue::try_from(value).map_err(|_| format!("{name}: the key is malformed"))?;
     value.set_sensitive(true);
     Ok(Some((header, value)))
+}
+
+/// What stands in place of a port and is none: the type of an authority takes any digits there.
+fn impossible_port(authority: &Authority) -> Option<&str> {
+    let whole = authority.as_str();
+    let address = whole.rsplit_once('@').map_or(whole, |(_, address)| address);
+    let port = address.strip_prefix(authority.host())?.strip_prefix(':')?;
+    (!port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(port)
 }
 
 fn drop_connection_headers(headers: &mut HeaderMap) {

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use flashops::core::alert::WebhookUrl;
 use flashops::core::config::{
     ClientTrust, Config, NoSources, Origins, ProxyHeader, Sources, StoreConfig, SystemSources,
 };
@@ -105,7 +106,8 @@ fn config() -> Result<Config, Box<dyn Error>> {
     Ok(Config::from_toml(&defaults, &NoSources)?)
 }
 
-/// What the environment says of the way in and out, and of where accounts are, in place of what the configuration says.
+/// What the environment says of the way in and out, of webhooks, and of where accounts are, in place of what the
+/// configuration says.
 fn with_environment(config: Config) -> Result<Config, Box<dyn Error>> {
     let mut http = config.http().clone();
     if let Some(list) = networks("ADMIN_ALLOW")? {
@@ -121,7 +123,13 @@ fn with_environment(config: Config) -> Result<Config, Box<dyn Error>> {
     if let Some(list) = variable("CORS_ORIGINS")? {
         http.cors_origins = Origins::new(list.split(',')).map_err(|message| format!("CORS_ORIGINS: {message}"))?;
     }
-    let config = config.with_http(http);
+    let mut alerts = config.alerts().clone();
+    for (name, url) in [("ALERTMANAGER_URL", &mut alerts.alertmanager), ("SLACK_WEBHOOK_URL", &mut alerts.slack)] {
+        if let Some(text) = secret(name)? {
+            *url = Some(WebhookUrl::new(&text).ok_or_else(|| format!("{name}: it is no URL of a webhook"))?);
+        }
+    }
+    let config = config.with_http(http).with_alerts(alerts);
     Ok(match secret("REDIS_URL")? {
         None => config,
         Some(url) => {

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use flashops::axum::handler::prometheus;
+use flashops::core::alert::WebhookUrl;
 use flashops::core::caller::Caller;
 use flashops::core::clock::{Moment, Tick};
 use flashops::core::config::{Config, NoSources};
@@ -19,6 +20,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::channel;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -38,9 +40,13 @@ fn started(more: &str, base_url: &str, depends_on: &str) -> App {
 }
 
 fn configured(config: &str, base_url: &str, depends_on: &str) -> App {
+    started_with(Config::from_toml(config, &NoSources).unwrap(), base_url, depends_on)
+}
+
+fn started_with(config: Config, base_url: &str, depends_on: &str) -> App {
     let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = Settings {
-        config: Config::from_toml(config, &NoSources).unwrap(),
+        config,
         dependencies: depends_on.split_whitespace().map(|text| text.parse().unwrap()).collect(),
         ..settings_of(upstream(), upstream())
     };
@@ -298,6 +304,36 @@ async fn a_provider_that_asks_to_wait_is_not_called_and_nobody_is_charged_for_it
     stub.shutdown().await;
 }
 
+/// What a provider at this address is sent as a body that ends with a brace; it answers nothing.
+async fn body_of(listener: TcpListener) -> String {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut sent = Vec::new();
+    while !sent.ends_with(b"}") {
+        assert!(socket.read_buf(&mut sent).await.unwrap() > 0);
+    }
+    let sent = String::from_utf8(sent).unwrap();
+    sent.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn a_chat_without_a_model_gets_one_and_every_other_byte_stays() {
+    const MODEL: &str = r#""model":"gpt-4o-mini""#;
+    for (asked, sent) in [
+        (r#"{ "seed" : 1.10e0,"messages":[ ],"max_tokens":3 ,"seed":2}"#, None),
+        (
+            r#"{"model":null,"messages":[],"max_tokens":3}"#,
+            Some(format!(r#"{{{MODEL},"messages":[],"max_tokens":3}}"#)),
+        ),
+    ] {
+        let expected = sent.unwrap_or_else(|| asked.replace("\"seed\":2}", &format!("\"seed\":2,{MODEL}}}")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = gateway("", &format!("http://{}", listener.local_addr().unwrap()));
+        let seen = tokio::spawn(body_of(listener));
+        answered(&gateway, Request::post("/api/v1/ai/chat").body(Body::from(asked)).unwrap()).await;
+        assert_eq!(seen.await.unwrap(), expected);
+    }
+}
+
 /// What a provider at this address is sent as a head; it answers nothing.
 async fn head_of(listener: TcpListener) -> String {
     let (mut socket, _) = listener.accept().await.unwrap();
@@ -327,11 +363,29 @@ async fn a_provider_gets_the_query_and_no_credential_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_provider_that_speaks_no_http_is_refused_when_the_gateway_starts() {
-    let upstream = || Upstream { base_url: Some("ftp://127.0.0.1".to_owned()), key: None };
+async fn a_provider_that_cannot_be_called_is_refused_when_the_gateway_starts() {
+    let wrong = |url: &str| format!("OPENAI_BASE_URL: {url:?} is no URL such as https://api.example.com");
+    for url in ["ftp://127.0.0.1", "https://", "api.example.com"] {
+        assert_eq!(refusal_of(url), Some(wrong(url)));
+    }
+    for (url, port) in
+        [("https://host:443443", "443443"), ("http://user@[::1]:65536/v1", "65536"), ("http://host:", "")]
+    {
+        let expected = format!("OPENAI_BASE_URL: {url:?} has {port:?} as its port, which is a number from 1 to 65535");
+        assert_eq!(refusal_of(url), Some(expected));
+    }
+    for url in
+        ["https://host:65535/v1", "http://[::1]", "http://[::1]:80", "http://127.0.0.1:1/", "http://user:pw@host"]
+    {
+        assert_eq!(refusal_of(url), None, "{url}");
+    }
+}
+
+/// Why the gateway does not start with a provider at this address.
+fn refusal_of(base_url: &str) -> Option<String> {
+    let upstream = || Upstream { base_url: Some(base_url.to_owned()), key: None };
     let settings = settings_of(upstream(), upstream());
-    let error = Providers::new(&settings, "http://127.0.0.1:1").err().unwrap().to_string();
-    assert_eq!(error, "OPENAI_BASE_URL: \"ftp://127.0.0.1\" is no URL such as https://api.example.com");
+    Providers::new(&settings, "http://127.0.0.1:1").err().map(|error| error.to_string())
 }
 
 /// Runs all checks once; `hour` is greater by two each time.
@@ -509,6 +563,46 @@ async fn everybodys_usage_is_shown_to_the_networks_of_administrators_behind_a_pr
         assert_eq!(body["totals"]["requests"], seen, "{peer}: {body}");
         assert!(body["limits"].to_string().contains(&format!("\"key\":\"{key}\"")), "{peer}: {body}");
     }
+    stub.shutdown().await;
+}
+
+#[tokio::test]
+async fn alerts_go_to_the_webhooks_that_are_configured_and_the_month_is_in_the_report() {
+    let stub = StubProvider::start().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, mut hooks) = channel(8);
+    let hook = move |request: Request<Body>| {
+        let told = told.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            told.send((head.uri.path().to_owned(), serde_json::from_slice::<Value>(&body).unwrap())).await.unwrap();
+        }
+    };
+    let server = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(hook)).await });
+    let limit = "[[limit]]\nname = \"few\"\nscope = \"global\"\nresource = \"tokens\"\namount = 1000\nwindow = \"1d\"\n\
+                 thresholds = [0.001]\n";
+    let mut config = Config::from_toml(&format!("{DEFAULTS}{limit}"), &NoSources).unwrap();
+    let mut alerts = config.alerts().clone();
+    alerts.alertmanager = WebhookUrl::new(&format!("http://{address}"));
+    alerts.slack = WebhookUrl::new(&format!("http://{address}/slack"));
+    config = config.with_alerts(alerts);
+    let app = started_with(config, &stub.base_url(), "");
+    assert_eq!(send(&app.router, Method::POST, "/v1/chat/completions").await.status, StatusCode::OK);
+    let mut got = Vec::new();
+    for _ in 0..2 {
+        got.push(timeout(Duration::from_secs(30), hooks.recv()).await.unwrap().unwrap());
+    }
+    got.sort_by(|one, other| one.0.cmp(&other.0));
+    let summary = "few: all together came up to 0.1 %: used 7 tokens of 1000 tokens";
+    assert_eq!((got[0].0.as_str(), &got[0].1[0]["annotations"]["summary"]), ("/api/v2/alerts", &json!(summary)));
+    assert_eq!(got[1], ("/slack".to_owned(), json!({ "text": format!("[ticket] {summary}") })));
+    let mut request = Request::get("/api/v1/ai/usage").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4_000))));
+    let report = answered(&app.router, request).await;
+    assert_eq!(report.body["month"]["active_users"], 1);
+    server.abort();
     stub.shutdown().await;
 }
 

@@ -10,13 +10,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use flashops_axum::handler::{SeesAll, UsageReport, usage};
+use flashops_core::alert::{AlertRules, Alerts};
 use flashops_core::budget::{Budget, CallRequest};
-use flashops_core::caller::Caller;
+use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::{ManualClock, Moment};
 use flashops_core::estimate::{Estimate, InputBound, OutputCap};
 use flashops_core::key::{Scope, Scopes};
 use flashops_core::limit::{Denied, Limit, LimitSet, Policy, Resource, Window};
-use flashops_core::price::PriceBook;
+use flashops_core::price::{PriceBook, Prices};
 use flashops_core::record::{Ending, Tally};
 use flashops_core::store::{
     Admit, Admitted, Extend, Extended, GiveBack, MemoryStore, Refused, Reserve, Reserved, Settle, Settled, Standing,
@@ -48,6 +49,7 @@ struct Desk {
     budget: Budget<Memory>,
     tally: Arc<Tally>,
     clock: ManualClock,
+    callers: CallerTable,
 }
 
 impl Desk {
@@ -55,7 +57,7 @@ impl Desk {
         let (clock, tally) = (ManualClock::new(), Arc::new(Tally::new()));
         let store = Arc::new(MemoryStore::new(Arc::new(policy()), clock.clone()));
         let budget = Budget::new(store, Arc::new(PriceBook::embedded().clone()), Arc::clone(&tally));
-        Self { budget, tally, clock }
+        Self { budget, tally, clock, callers: CallerTable::new() }
     }
 
     fn request(&self, caller: &Caller, model: &str) -> CallRequest {
@@ -79,6 +81,8 @@ impl Desk {
 
     fn app(&self) -> Router {
         let report = UsageReport::new(self.budget.clone(), Arc::clone(&self.tally));
+        let callers = Arc::new(self.callers.clone());
+        let report = report.with_callers(move || Arc::clone(&callers));
         Router::new().route("/usage", get(usage::<Memory>)).with_state(report)
     }
 
@@ -190,6 +194,20 @@ async fn a_caller_sees_itself_and_an_admin_sees_everybody() {
     let request = Request::get("/usage").extension(ann()).extension(SeesAll).body(Body::empty()).unwrap();
     let (_, by_network) = answer(desk.app(), request).await;
     assert_eq!(by_network["totals"]["requests"], 3);
+}
+
+#[tokio::test]
+async fn an_admin_sees_the_limits_of_callers_who_have_not_called_yet() {
+    let mut desk = Desk::new();
+    desk.call(&ann(), "gpt-4o-mini");
+    for (key, caller) in [("sk-1", ann()), ("sk-2", Caller::new("zoe", "zoo")), ("sk-3", Caller::new("zoe", "zoo"))] {
+        desk.callers.insert(key, caller).unwrap();
+    }
+    let (_, all) = desk.report(&Caller::admin("root", "ops"), "").await;
+    let keys = ["ann", "root", "zoe", "acme", "ops", "zoo", "gpt-4o-mini", "openai", ""];
+    assert_eq!(names(&all, "limits", "key"), keys, "each of them once");
+    let (_, own) = desk.report(&ann(), "").await;
+    assert_eq!(names(&own, "limits", "key"), ["ann", "acme", ""], "nobody else sees them");
 }
 
 #[tokio::test]
@@ -350,4 +368,37 @@ async fn an_admin_sees_the_limits_of_those_who_used_nothing_in_the_window() {
     let (_, report) = desk.report(&Caller::admin("root", "ops"), "?window=1s").await;
     assert!(names(&report, "limits", "key").contains(&"ann"), "{report}");
     assert!(report["by"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_admin_sees_what_the_month_will_cost_in_all_and_for_each_active_user() {
+    let (clock, tally) = (ManualClock::new(), Arc::new(Tally::new()));
+    let store = Arc::new(MemoryStore::new(Arc::new(policy()), clock.clone()));
+    let prices = Prices::from(Arc::new(PriceBook::embedded().clone()));
+    let alerts = Arc::new(Alerts::new(Arc::new(policy()), prices.clone(), &AlertRules::default(), store.now()));
+    let budget = Budget::new(store, prices, (Arc::clone(&tally), Arc::clone(&alerts)));
+    let desk = Desk { budget, tally, clock, callers: CallerTable::new() };
+    let report = UsageReport::new(desk.budget.clone(), Arc::clone(&desk.tally)).with_alerts(alerts);
+    let app = Router::new().route("/usage", get(usage::<Memory>)).with_state(report);
+    let ask = |caller: Caller| {
+        let request = Request::get("/usage").extension(caller).body(Body::empty()).unwrap();
+        answer(app.clone(), request)
+    };
+    // 41 tokens at 0.15 and 43 at 0.60 dollars a million: 0.00003195.
+    desk.call(&ann(), "gpt-4o-mini");
+    desk.call(&Caller::new("bob", "acme"), "gpt-4o-mini");
+    desk.clock.advance(Duration::from_secs(86_400));
+    let start = 1_767_225_600;
+    let expected = |projected: Option<[&str; 2]>| {
+        json!({
+            "start": start, "since": start, "end": start + 31 * 86_400, "active_users": 2, "cost": "0.0000639",
+            "projected_cost": projected.map(|cost| cost[0]), "projected_cost_per_user": projected.map(|cost| cost[1]),
+            "currency": "USD",
+        })
+    };
+    assert_eq!(ask(Caller::admin("root", "ops")).await.1["month"], expected(None), "a day of 31 says nothing");
+    desk.clock.advance(Duration::from_secs(9 * 86_400));
+    let (_, seen) = ask(Caller::admin("root", "ops")).await;
+    assert_eq!(seen["month"], expected(Some(["0.00019809", "0.000099045"])));
+    assert!(ask(ann()).await.1.get("month").is_none(), "it is not for everybody");
 }

@@ -261,6 +261,26 @@ mod tests {
         assert_eq!(here, user_key(&Caller::admin("ann", "acme")), "rights are no other account");
     }
 
+    #[test]
+    fn names_of_any_length_are_kept_whole() {
+        for (org, user) in [(0, 0), (1, 57), (1, 58), (20, 38), (20, 39), (57, 1), (58, 1), (60, 60), (100, 2_000)] {
+            let (org, user) = ("ö".repeat(org / 2) + &"o".repeat(org % 2), "u".repeat(user));
+            let caller = Caller::new(&user, &org);
+            let text = format!("{}/{org}/{user}", org.len());
+            assert_eq!((caller.user(), caller.org()), (&*user, &*org), "{} bytes", text.len());
+            let scopes = caller.scopes();
+            let keys = [Scope::User, Scope::Org].map(|scope| scopes.key(scope).unwrap());
+            assert_eq!(keys.map(|key| key.text().to_owned()), [text.clone(), org.clone()]);
+            let hashed = [Key::new(Scope::User, &text), Key::new(Scope::Org, &org)].map(|key| Key::fingerprint(&key));
+            assert_eq!(keys.map(Key::fingerprint), hashed, "{} bytes", text.len());
+
+            let mut table = CallerTable::new();
+            table.insert("sk", caller.clone()).unwrap();
+            let found = table.find(b"sk").unwrap();
+            assert_eq!((found.user(), found.org(), user_key(&found).0), (&*user, &*org, text));
+        }
+    }
+
     proptest! {
         #[test]
         fn no_two_users_share_a_key_whatever_their_names(names in proptest::collection::vec("[/:0-2a.é]{0,4}", 12)) {

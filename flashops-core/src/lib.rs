@@ -49,6 +49,7 @@ mod account;
 pub mod store;
 pub mod budget;
 pub mod record;
+pub mod alert;
 pub mod health;
 pub mod config;
 

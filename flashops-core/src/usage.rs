@@ -21,9 +21,11 @@
 //! [`Usage::inconsistent`], which a tally counts. Absent is not zero: a usage that nobody
 //! reported has [`Quality::Absent`], and what it costs is decided by the policy, never by its zeros.
 //!
-//! A tariff that the provider did not name is the one that the request asked for.
+//! A tariff or a surcharge that the provider did not name is the one that the request asked for.
 //!
 //! What this module does not do: read a provider's payload, or price anything.
+
+use std::sync::Arc;
 
 use crate::units::Tokens;
 
@@ -53,6 +55,8 @@ pub struct Usage {
     /// At which tariff the provider served the call; `None` where it did not say. It can be known where the numbers are
     /// absent.
     pub service_tier: Option<ServiceTier>,
+    /// What makes its tokens dearer.
+    pub surcharges: Surcharges,
     /// What the provider says that the call cost, in billionths of a US dollar, rounded up. It is told to recorders;
     /// what is charged is the price book's.
     pub provider_nano_usd: Option<u64>,
@@ -61,6 +65,15 @@ pub struct Usage {
     /// The provider's numbers cannot all be right: a part is larger than its whole, a total does not add up, or a
     /// number is none. The wholes were kept, and the quality is [`Quality::Estimated`].
     pub inconsistent: bool,
+}
+
+/// The part of a [`Usage`] that another model than the one that was asked for had in a call: one that it consulted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherModel {
+    /// Its name, as the provider writes it.
+    pub name: Arc<str>,
+    /// What it used, which is in the usage of the call as well.
+    pub usage: Usage,
 }
 
 /// How a [`Usage`] came to be.
@@ -86,6 +99,23 @@ pub enum ServiceTier {
     Flex,
     /// Before others.
     Priority,
+}
+
+/// What makes every token of a call dearer, under any tariff; `None` where nobody said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Surcharges {
+    /// It is served in Anthropic's fast mode.
+    pub fast: Option<bool>,
+    /// It is served in the United States only.
+    pub us_only: Option<bool>,
+}
+
+impl Surcharges {
+    /// What these say, and what others say of the rest.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self { fast: self.fast.or(others.fast), us_only: self.us_only.or(others.us_only) }
+    }
 }
 
 impl ServiceTier {
@@ -146,6 +176,7 @@ impl Usage {
             audio_out: Tokens::ZERO,
             searches: 0,
             service_tier: None,
+            surcharges: Surcharges { fast: None, us_only: None },
             provider_nano_usd: None,
             quality,
             inconsistent: false,
@@ -165,6 +196,25 @@ impl Usage {
     /// All output tokens, whatever their class: what providers call completion tokens.
     pub const fn total_output(&self) -> Tokens {
         self.output.saturating_add(self.reasoning).saturating_add(self.audio_out)
+    }
+
+    /// This usage, and of each class so many tokens less as a part of it has; none where the part has more.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let less = |all: Tokens, part: Tokens| Tokens::saturating(all.get().saturating_sub(part.get()));
+        Self {
+            input: less(self.input, part.input),
+            cache_read: less(self.cache_read, part.cache_read),
+            cache_write_5m: less(self.cache_write_5m, part.cache_write_5m),
+            cache_write_1h: less(self.cache_write_1h, part.cache_write_1h),
+            audio_in: less(self.audio_in, part.audio_in),
+            image_in: less(self.image_in, part.image_in),
+            output: less(self.output, part.output),
+            reasoning: less(self.reasoning, part.reasoning),
+            audio_out: less(self.audio_out, part.audio_out),
+            searches: self.searches.saturating_sub(part.searches),
+            ..*self
+        }
     }
 
     /// All tokens.

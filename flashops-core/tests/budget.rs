@@ -281,12 +281,37 @@ fn output_is_held_in_advance_from_four_fifths_of_its_hold_while_there_is_room() 
     assert_eq!((stand().used, stand().held), (12_000, 0), "the rest is debt");
 }
 
-#[test]
-fn a_top_up_makes_no_hold_live_longer() {
+/// A budget of tokens and of one call at a time, whose accounts of tokens and calls are asked for with the last.
+fn one_at_a_time() -> (Budget<MemoryStore<ManualClock>>, ManualClock, Duration) {
     let clock = ManualClock::new();
-    let policy = Policy::new(vec![limit("tokens", Scope::User, Resource::Tokens, 10_000)]).unwrap();
+    let slots = Limit::concurrency("slots", Scope::User, 1).unwrap();
+    let policy = Policy::new(vec![limit("tokens", Scope::User, Resource::Tokens, 10_000), slots]).unwrap();
     let max_lifetime = policy.switches().max_lifetime;
-    let budget = Budget::in_memory(policy, clock.clone());
+    (Budget::in_memory(policy, clock.clone()), clock, max_lifetime)
+}
+
+#[test]
+fn a_call_that_goes_on_keeps_its_hold_and_its_place_beyond_the_lifetime() {
+    let (budget, clock, max_lifetime) = one_at_a_time();
+    let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
+    call.dispatched();
+    for output in 1..=20 {
+        clock.advance(max_lifetime / 2);
+        call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(output)));
+        assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_err(), "its place is taken, after {output}");
+    }
+    for _ in 1..=4 {
+        clock.advance(max_lifetime / 2);
+        call.renew();
+        assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_err(), "its place is taken");
+    }
+    call.settle(&Usage::exact(), Ending::Complete);
+    assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_ok());
+}
+
+#[test]
+fn a_call_that_stands_still_for_its_lifetime_is_charged_and_leaves_its_place() {
+    let (budget, clock, max_lifetime) = one_at_a_time();
     let caller = Caller::new("ann", "acme");
     let stand = || budget.store().standings_now(&caller.scopes(), budget.policy().select(|_| true))[0];
     let mut call = budget.begin_now(request(&budget, "gpt-4o")).unwrap().unwrap();
@@ -294,10 +319,13 @@ fn a_top_up_makes_no_hold_live_longer() {
     clock.advance(max_lifetime / 2);
     call.progress(Usage::estimated(Tokens::ZERO, Tokens::saturating(45)));
     assert!(stand().held > 150);
-    clock.advance(max_lifetime / 2);
+    clock.advance(max_lifetime - Duration::from_nanos(1));
+    assert!(stand().held > 150, "it is counted from its last progress");
+    clock.advance(Duration::from_nanos(1));
     assert_eq!((stand().used, stand().held), (145, 0), "charged for what it was known to have used");
+    assert!(budget.begin_now(request(&budget, "gpt-4o")).unwrap().is_ok());
     drop(call);
-    assert_eq!((stand().used, stand().held), (145, 0));
+    assert_eq!(stand().used, 145);
 }
 
 #[test]

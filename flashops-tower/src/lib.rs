@@ -12,6 +12,7 @@
 //! | [`http_metrics`] | a layer that measures requests: for `metrics` |
 //! | [`call_metrics`] | a recorder that counts tokens, costs and refusals: for `metrics` |
 //! | [`app_metrics`] | what an application tells of itself |
+//! | [`alert`] | where alerts go: the log, and with the feature `tokio` webhooks |
 //! | [`identify`] | who is asking |
 //! | [`health`] | checks of what the service depends on, and what runs them |
 //! | [`gate`] | a layer that turns requests away while a critical check fails |
@@ -31,6 +32,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access_log;
+pub mod alert;
 pub mod app_metrics;
 pub mod call_metrics;
 pub mod http_metrics;

@@ -10,6 +10,22 @@ use flashops_core::usage::ServiceTier;
 
 use crate::json::{Cursor, Fault};
 
+/// Where a request to Anthropic asks for its fast mode, and an answer says so.
+pub(crate) const SPEED: &str = "speed";
+
+/// Where a request to Anthropic asks for one country, and an answer says so.
+pub(crate) const GEO: &str = "inference_geo";
+
+/// Reads a value of [`SPEED`] or [`GEO`]: whether it makes tokens dearer; `None` for a value that nobody knows.
+pub(crate) fn surcharge(cursor: &mut Cursor<'_>, field: &str) -> Result<Option<bool>, Fault> {
+    if cursor.peek()? != b'"' {
+        return cursor.skip().map(|()| None);
+    }
+    let (usual, dear) = if field == SPEED { ("standard", "fast") } else { ("global", "us") };
+    let word = cursor.string()?;
+    Ok(if word.is(dear) { Some(true) } else { word.is(usual).then_some(false) })
+}
+
 /// Vertex AI's words.
 const TRAFFIC: [(&str, ServiceTier); 3] = [
     ("ON_DEMAND", ServiceTier::Standard),

@@ -10,13 +10,14 @@ use std::time::Duration;
 use flashops_core::budget::Budget;
 use flashops_core::caller::Caller;
 use flashops_core::clock::ManualClock;
+use flashops_core::estimate::Estimate;
 use flashops_core::key::Scope;
 use flashops_core::limit::{Limit, Policy, Resource, Window};
 use flashops_core::price::PriceBook;
 use flashops_core::record::{Event, FallbackReason, Recorder, Tally};
 use flashops_core::store::{MemoryStore, Store};
 use flashops_core::units::Tokens;
-use flashops_core::usage::{ServiceTier, Usage};
+use flashops_core::usage::Usage;
 use flashops_tower::TokenBudgetLayer;
 use flashops_tower::budget::{ModelRoute, RequestBody};
 use flashops_tower::fallback::{FALLBACK, FallbackLayer};
@@ -203,7 +204,7 @@ async fn an_error_of_the_inner_service_is_a_failure_and_at_the_end_of_the_chain_
 async fn a_budget_that_cannot_pay_a_model_pays_a_cheaper_one() {
     let mini = { House::new(vec![]).budget.prices().price("gpt-4o-mini", Default::default()).unwrap().clone() };
     let (input, output) = (Tokens::saturating(200), Tokens::saturating(100));
-    let room = mini.most(input, output, ServiceTier::Standard);
+    let room = mini.most(&Estimate { input, output, ..Estimate::default() });
     let cost = Limit::new("cost", Scope::User, Resource::Cost, room.get(), hour()).unwrap();
     let house = House::new(vec![cost]);
     let (status, told, _) = house.ask("gpt-4o", but("none")).await;
@@ -265,4 +266,39 @@ async fn everything_but_the_model_is_sent_again_as_it_was() {
     house.ask("gpt-4o", but("gpt-4o")).await;
     let sent = house.sent.lock().unwrap();
     assert_eq!(sent[0].replace("\"gpt-4o\"", "\"gpt-4o-mini\""), sent[1]);
+}
+
+#[tokio::test]
+async fn a_refusal_behind_attempts_names_each_model_that_was_tried() {
+    let house = House::new(vec![Limit::new("cost", Scope::User, Resource::Cost, 100_000_000, hour()).unwrap()]);
+    // What the first attempt reports to have used, before it failed, leaves nothing for the others.
+    let dear = |_: &str| {
+        let mut response = json(complete(1_000_000, 0));
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    };
+    let (status, told, _) = house.ask("gpt-4o", dear).await;
+    assert_eq!((status, house.models().len()), (StatusCode::TOO_MANY_REQUESTS, 1));
+    assert_eq!(told, "gpt-4o-mini; reason=provider, gpt-4.1-nano; reason=budget");
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_that_hangs_is_left_in_time_and_is_charged_as_cut() {
+    let house = House::new(limits());
+    let hangs = |model: &str| {
+        let mut response = if model == "gpt-4o" { json(String::new()) } else { json(complete(7, 5)) };
+        if model == "gpt-4o" {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            *response.body_mut() = Chunks::hanging(vec!["{".into()]);
+        }
+        response
+    };
+    let started = tokio::time::Instant::now();
+    let asked = tokio::time::timeout(Duration::from_secs(60), house.ask("gpt-4o", hangs)).await;
+    let (status, told, _) = asked.expect("the next model is tried in time");
+    assert_eq!((status, told.as_str()), (StatusCode::OK, "gpt-4o-mini; reason=provider"));
+    assert_eq!(started.elapsed().as_secs(), flashops_tower::fallback::MAX_DRAIN_TIME.as_secs());
+    let input = house.sent.lock().unwrap()[0].len() as u64;
+    assert_eq!(house.used(1), (input + 1 + 12, 0), "the bound of the input and the byte that came, and the answer");
 }

@@ -228,7 +228,7 @@ struct Notes(Arc<Mutex<Vec<String>>>);
 impl Recorder for Notes {
     fn record(&self, event: &Event<'_>) {
         let note = match event {
-            Event::Threshold { call, crossing, policy } => {
+            Event::Threshold { call, crossing, policy, .. } => {
                 format!("{} at {}: {}", policy.limit(crossing.limit).name(), call.route, crossing.used)
             }
             Event::Exceeded { call, limit, policy } => {

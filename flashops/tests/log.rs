@@ -244,3 +244,21 @@ fn a_line_for_people_says_the_same_in_words() {
          cost=0.00000285 duration_ms=0 user_id=ann org_id=acme trace_id=req-1"
     );
 }
+
+#[test]
+fn an_alert_is_a_line_of_the_log_unless_the_configuration_says_otherwise() {
+    let limit = "[[limit]]\nname = \"tenant\"\nscope = \"org\"\nresource = \"tokens\"\namount = 10\nwindow = \"1h\"\n\
+                 mode = \"warn\"\nthresholds = [1.0]\n";
+    for (log, expected) in [("", 1), ("[alerts]\nlog = true", 1), ("[alerts]\nlog = false", 0)] {
+        let (desk, seen) = (Desk::new(&format!("{limit}[observe]\nlog = false\n{log}")), Observer::json());
+        seen.see(|| (0..3).for_each(|_| _ = desk.send(with_script(ask(CHAT), Script::used(0, 10)))));
+        let alerts = seen.lines();
+        assert_eq!(alerts.len(), expected, "{alerts:?}");
+        let Some(line) = alerts.first() else { continue };
+        let line: Value = serde_json::from_str(line).unwrap();
+        let message = "tenant: org acme came up to 100 %: used 10 tokens of 10 tokens";
+        assert_eq!((line["level"].as_str(), line["message"].as_str()), (Some("WARN"), Some(message)));
+        let fields = ["alert", "severity", "limit", "scope", "key", "resource"].map(|field| line[field].as_str());
+        assert_eq!(fields, ["threshold", "page", "tenant", "org", "acme", "tokens"].map(Some));
+    }
+}

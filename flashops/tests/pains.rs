@@ -8,6 +8,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flashops::core::alert::Alert;
 use flashops::core::clock::UnixSeconds;
 use flashops::core::price::PriceBook;
 use flashops::core::record::{Event, Recorder, Totals};
@@ -577,6 +578,34 @@ fn each_threshold_of_each_limit_is_told_once_a_period_by_the_call_that_reaches_i
     assert_eq!(told(), ["tokens at 100", "tokens at 500", "purse at 500"], "a new day, and the same lifetime");
     desk.send(with_script(ask(CHAT), Script::used(10, 0)));
     assert_eq!(told(), [""; 0]);
+}
+
+#[test]
+fn a_budget_that_will_not_last_is_told_while_most_of_it_is_left_and_once() {
+    let desk = Desk::new(&(limit("purse", "org", "cost", r#""10""#, "month") + "[alerts]"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    desk.controls.alerts().add_sink(move |alert: &Arc<Alert>| {
+        if &*alert.subject.name == "purse" {
+            notes.lock().unwrap().push((alert.kind.name(), alert.subject.key.to_string()));
+        }
+    });
+    let spend = |output| desk.send(with_script(ask(CHAT), Script::used(0, output)));
+    // Ten dollars in January are 32 cents a day. For four days 30 are used, then 60: a cent is 16,667 tokens.
+    let mut days = Vec::new();
+    for day in 0..31 {
+        spend(if day < 4 { 500_000 } else { 1_000_000 });
+        days.extend(told.lock().unwrap().drain(..).map(|(kind, key)| (day, kind, key)));
+        desk.clock.advance(24 * HOUR);
+    }
+    let of = |day, kind| (day, kind, "acme".to_owned());
+    let burns = days.iter().filter(|(_, kind, _)| *kind == "burn-rate").count();
+    days.retain(|(_, kind, _)| *kind != "burn-rate");
+    // After four days 1.80 make 13.95 in 31. Eight dollars are there with the sixteenth day, ten with the nineteenth.
+    assert_eq!(days, [of(4, "projection"), of(15, "threshold"), of(18, "threshold")]);
+    // All of a day's money comes at once: more than 2 % of the month in an hour on nineteen days; more than 5 % in six
+    // hours on fifteen of them; and two such days, the one before in the oldest bucket, more than 10 % on fourteen.
+    assert_eq!(burns, 19 + 15 + 14);
 }
 
 // 20: probes that cost money, tokenizers that block, pages that are charged, spellings that are not.

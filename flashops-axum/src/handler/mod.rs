@@ -65,4 +65,4 @@ pub use health::{
 };
 #[cfg(feature = "prometheus")]
 pub use metrics::{metrics, prometheus};
-pub use usage::{SeesAll, UsageQuery, UsageReport, usage};
+pub use usage::{MAX_KNOWN_CALLERS, SeesAll, UsageQuery, UsageReport, usage};

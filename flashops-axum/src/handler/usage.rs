@@ -7,8 +7,9 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use flashops_core::alert::{Alerts, MonthProjection};
 use flashops_core::budget::{Budget, CurrentBudget, UNKNOWN_PROVIDER};
-use flashops_core::caller::Caller;
+use flashops_core::caller::{Caller, CallerTable};
 use flashops_core::clock::UnixSeconds;
 use flashops_core::key::{Key, Scope, Scopes};
 use flashops_core::limit::{Limit, Resource};
@@ -23,22 +24,43 @@ use serde_json::{Map, Value, json};
 
 use crate::extract::CurrentCaller;
 
+/// The most callers whose limits are shown before they have called.
+pub const MAX_KNOWN_CALLERS: usize = 1_000;
+
 /// What the usage handler reports on: a budget, and the tally that records it.
 pub struct UsageReport<T: Store> {
     budget: CurrentBudget<T>,
     tally: Arc<Tally>,
+    alerts: Option<Arc<Alerts>>,
+    callers: Arc<dyn Fn() -> Arc<CallerTable> + Send + Sync>,
 }
 
 impl<T: Store> UsageReport<T> {
     /// A report on a budget whose recorder is this tally: one for good, or a handle on the one in force.
     pub fn new(budget: impl Into<CurrentBudget<T>>, tally: Arc<Tally>) -> Self {
-        Self { budget: budget.into(), tally }
+        Self { budget: budget.into(), tally, alerts: None, callers: Arc::new(Arc::default) }
+    }
+
+    /// Tells those who see everybody's usage also what the month will cost, as far as these alerts watch it.
+    #[must_use]
+    pub fn with_alerts(self, alerts: Arc<Alerts>) -> Self {
+        Self { alerts: Some(alerts), ..self }
+    }
+
+    /// The same for a service that knows these callers, as they are at the moment: who may see everybody sees the
+    /// limits of those too who have not called a model yet, of the first [`MAX_KNOWN_CALLERS`] in the order of their
+    /// names.
+    #[must_use]
+    pub fn with_callers(mut self, known: impl Fn() -> Arc<CallerTable> + Send + Sync + 'static) -> Self {
+        self.callers = Arc::new(known);
+        self
     }
 }
 
 impl<T: Store> Clone for UsageReport<T> {
     fn clone(&self) -> Self {
-        Self { budget: self.budget.clone(), tally: Arc::clone(&self.tally) }
+        let (budget, tally) = (self.budget.clone(), Arc::clone(&self.tally));
+        Self { budget, tally, alerts: self.alerts.clone(), callers: Arc::clone(&self.callers) }
     }
 }
 
@@ -64,8 +86,9 @@ pub struct UsageQuery {
 /// `/api/v1/ai/usage`: tokens and money in a window by organisation, user, model and route, and how limits stand.
 ///
 /// A caller sees itself; an [admin](Caller::is_admin), or a request with [`SeesAll`], sees all rows, and the limits
-/// of everyone who has one or whose first call is under way. There a limit of a user has an `org` too, since two
-/// organisations can have users of one name.
+/// of everyone who has one or whose first call is under way, and of the [callers](UsageReport::with_callers) that the
+/// service knows, and by [`UsageReport::with_alerts`] what the month costs. Instants are in seconds since 1970. There a
+/// limit of a user has an `org` too, since two organisations can have users of one name.
 pub async fn usage<T: Store>(
     State(report): State<UsageReport<T>>,
     CurrentCaller(caller): CurrentCaller,
@@ -79,8 +102,9 @@ pub async fn usage<T: Store>(
     let sees_all = caller.is_admin() || sees_all.is_some();
     let seen = report.tally.report(window, now, |row| sees_all || row.belongs_to(&caller));
     // Limits hold also for those who used nothing in this window, or nothing yet.
-    let everybody = sees_all.then(|| report.tally.row_keys());
-    let limits = match limits_of(&budget, &caller, everybody.as_deref()).await {
+    let everybody = sees_all.then(|| (report.tally.row_keys(), first_of(&(report.callers)())));
+    let everybody = everybody.as_ref().map(|(rows, known)| (&rows[..], &known[..]));
+    let limits = match limits_of(&budget, &caller, everybody).await {
         Ok(limits) => limits,
         Err(error) => return unavailable(&error, now.unix),
     };
@@ -95,6 +119,9 @@ pub async fn usage<T: Store>(
     });
     if sees_all {
         told["fallbacks"] = fallbacks_json(&report.tally).into();
+        if let Some(month) = report.alerts.as_ref().and_then(|alerts| alerts.month(now)) {
+            told["month"] = month_json(&month, unit);
+        }
     }
     Json(told).into_response()
 }
@@ -154,7 +181,7 @@ impl<'a> From<Key<'a>> for Holder<'a> {
 async fn limits_of<T: Store>(
     budget: &Budget<T>,
     caller: &Caller,
-    everybody: Option<&[RowKey]>,
+    everybody: Option<(&[RowKey], &[Caller])>,
 ) -> Result<Vec<Value>, StoreError> {
     let own = caller.scopes().with(Key::global());
     let mut holders: Vec<Holder<'_>> = own.iter().copied().map(Holder::from).collect();
@@ -162,13 +189,20 @@ async fn limits_of<T: Store>(
         (holder.name, holder.org) = (caller.user(), everybody.map(|_| caller.org()));
     }
     let prices = budget.prices();
-    for row in everybody.unwrap_or_default() {
+    let (rows, known) = everybody.unwrap_or_default();
+    for row in rows {
         let Some([user, org]) = row.keys() else { continue };
         let known = prices.model(row.model());
         let model = Key::new(Scope::Model, known.map_or(row.model(), Model::name));
         let provider = Key::new(Scope::Provider, known.map_or(UNKNOWN_PROVIDER, Model::provider));
         holders.push(Holder { key: user, name: row.user(), org: Some(row.org()) });
         holders.extend([org, Key::new(Scope::Route, row.route()), model, provider].map(Holder::from));
+    }
+    for caller in known {
+        let scopes = caller.scopes();
+        let keys = |scope| scopes.key(scope).copied();
+        holders.extend(keys(Scope::User).map(|key| Holder { key, name: caller.user(), org: Some(caller.org()) }));
+        holders.extend(keys(Scope::Org).map(Holder::from));
     }
     let mut seen = HashSet::new();
     holders.retain(|holder| seen.insert(holder.key.fingerprint()));
@@ -178,6 +212,15 @@ async fn limits_of<T: Store>(
         found.extend(standings_of(budget, holder).await?);
     }
     Ok(found)
+}
+
+/// The callers that a service knows, each once, in the order of their names.
+fn first_of(table: &CallerTable) -> Vec<Caller> {
+    let mut callers: Vec<Caller> = table.callers().collect();
+    callers.sort_by(|one, other| (one.org(), one.user()).cmp(&(other.org(), other.user())));
+    callers.dedup_by(|one, other| (one.org(), one.user()) == (other.org(), other.user()));
+    callers.truncate(MAX_KNOWN_CALLERS);
+    callers
 }
 
 async fn standings_of<T: Store>(budget: &Budget<T>, holder: &Holder<'_>) -> Result<Vec<Value>, StoreError> {
@@ -205,6 +248,21 @@ fn row_json(row: &ReportRow, unit: MoneyUnit) -> Value {
 /// How often another model was tried since the start, by reason.
 fn fallbacks_json(tally: &Tally) -> Map<String, Value> {
     FallbackReason::ALL.into_iter().map(|reason| (reason.name().to_owned(), tally.fallbacks(reason).into())).collect()
+}
+
+/// What the calendar month costs, and will cost.
+fn month_json(month: &MonthProjection, unit: MoneyUnit) -> Value {
+    let money = |cost: Option<Cost>| cost.map(|cost| unit.format(cost));
+    json!({
+        "start": month.start.0,
+        "since": month.since.0,
+        "end": month.end.0,
+        "active_users": month.active_users,
+        "cost": unit.format(month.cost),
+        "projected_cost": money(month.projected),
+        "projected_cost_per_user": money(month.projected_each),
+        "currency": unit.currency(),
+    })
 }
 
 fn totals_json(totals: &Totals, unit: MoneyUnit) -> Map<String, Value> {

@@ -229,7 +229,8 @@ impl<S: Store> Budget<S> {
             }
             None => Expected::bound(estimate),
         };
-        let call = Open::new(self, info, expected, price);
+        let mut call = Open::new(self, info, expected, price);
+        call.limits = limits;
         let (input, output) = (call.estimate.input, call.held);
         let hold = Amounts { requests: call.requests(), input, output, cost: call.most(input, output) };
         let checkpoint = Amounts { output: Tokens::ZERO, cost: call.most(input, Tokens::ZERO), ..hold };
@@ -281,7 +282,7 @@ impl<S: Store> Budget<S> {
 
 /// Whom a call is made for, and of the route, the model and its provider those that are `wanted`: to hash a name that
 /// no limit counts for would be wasted.
-fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>, wanted: ScopeSet) -> Scopes<'a> {
+pub(crate) fn scopes<'a>(info: &'a CallInfo, known: Option<&'a Model>, wanted: ScopeSet) -> Scopes<'a> {
     let mut scopes = Scopes::new();
     info.caller.add_scopes(ScopeSet::ALL, &mut scopes);
     let mut add = |scope, text| {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Budget;
-use crate::clock::Tick;
+use crate::clock::{Moment, Tick};
 use crate::estimate::{Estimate, Expected, Lesson};
-use crate::limit::{MissingUsage, OnExhausted};
+use crate::limit::{LimitSet, MissingUsage, OnExhausted};
 use crate::price::Price;
 use crate::record::{CallInfo, Ending, Event, SettledCall};
 use crate::store::{Crossings, Extend, Extended, Outcome, Settle, Standings, Store};
 use crate::units::{Amounts, Cost, Tokens};
-use crate::usage::{Quality, ServiceTier, Usage};
+use crate::usage::{OtherModel, Quality, ServiceTier, Usage};
 
 /// One call of a model, reserved: the guard that settles it on every ending.
 ///
@@ -28,6 +28,8 @@ pub struct Call<S: Store> {
 pub(super) struct Open<S: Store> {
     pub(super) budget: Budget<S>,
     pub(super) info: CallInfo,
+    /// The limits that count it.
+    pub(super) limits: LimitSet,
     /// With the input that is expected and held, and the output cap.
     pub(super) estimate: Estimate,
     /// The output that was held at first.
@@ -47,6 +49,8 @@ pub(super) struct Open<S: Store> {
     asked: Option<(S::Extend, Tokens)>,
     /// The last top-up was refused.
     refused: bool,
+    /// When the hold was last given its whole lifetime.
+    renewed: Tick,
 }
 
 /// What dropping a call does.
@@ -63,9 +67,11 @@ enum State {
 impl<S: Store> Open<S> {
     pub(super) fn new(budget: &Budget<S>, info: CallInfo, expected: Expected, price: Option<Arc<Price>>) -> Box<Self> {
         let Expected { estimate, held, alone, lesson } = expected;
+        let renewed = info.started.tick;
         Box::new(Self {
             budget: budget.clone(),
             info,
+            limits: LimitSet::EMPTY,
             estimate,
             held,
             lesson,
@@ -77,6 +83,7 @@ impl<S: Store> Open<S> {
             covered: alone,
             asked: None,
             refused: false,
+            renewed,
         })
     }
 
@@ -85,10 +92,10 @@ impl<S: Store> Open<S> {
         u64::from(!self.info.again)
     }
 
-    /// What so many tokens can cost at most.
+    /// What so many tokens can cost at most, with all searches that the request allows.
     pub(super) fn most(&self, input: Tokens, output: Tokens) -> Cost {
-        let asked = self.estimate.service_tier;
-        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(input, output, asked))
+        let bound = Estimate { input, output, ..self.estimate };
+        self.price.as_ref().map_or(Cost::ZERO, |price| price.most(&bound))
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -116,6 +123,35 @@ impl<S: Store> Open<S> {
         covered.max(output).saturating_add(Tokens::saturating(step))
     }
 
+    /// What a usage costs, with the parts of it that other models had at their own prices, as they are now. A model
+    /// without a price costs what the one costs that was asked for; `None` if that has none.
+    fn cost(&self, usage: &Usage, others: &[OtherModel]) -> Option<Cost> {
+        let price = self.price.as_deref()?;
+        if others.is_empty() {
+            return Some(price.cost(usage));
+        }
+        let (book, mut rest, mut sum) = (self.budget.prices(), *usage, Cost::ZERO);
+        for other in others {
+            let own = book.price(&other.name, self.info.started.unix);
+            if let Some(own) = own.filter(|own| ***own != *price) {
+                let Usage { service_tier, surcharges, .. } = *usage;
+                let part = Usage { service_tier, surcharges, ..other.usage };
+                rest = rest.without(&part);
+                sum = sum.saturating_add(own.cost(&part));
+            }
+        }
+        Some(sum.saturating_add(price.cost(&rest)))
+    }
+
+    /// Asks for so much more, and for a whole lifetime from now.
+    fn extend(&mut self, more: Amounts) -> S::Extend {
+        let (input, output) = (self.estimate.input, self.progress.total_output());
+        let checkpoint = Amounts { requests: self.requests(), input, output, cost: self.most(input, output) };
+        let lifetime = self.budget.policy().switches().max_lifetime;
+        self.renewed = self.budget.store().now().tick;
+        self.budget.store().extend(&Extend { id: self.info.id, more, checkpoint, lifetime })
+    }
+
     pub(super) fn settle(&self, used: Amounts) -> S::Settle {
         self.budget.store().settle(&Settle { id: self.info.id, used })
     }
@@ -128,7 +164,10 @@ impl<S: Store> Open<S> {
             Poll::Ready(Err(_)) => (None, Crossings::new()),
             Poll::Pending => {
                 let (budget, info) = (self.budget.clone(), self.info.clone());
-                self.budget.store().tell_settled(settle, move |settled| tell(&budget, &info, settled.crossings));
+                self.budget.store().tell_settled(settle, move |settled| {
+                    let now = budget.store().now();
+                    tell(&budget, &info, settled.crossings, now);
+                });
                 (None, Crossings::new())
             }
         }
@@ -141,6 +180,9 @@ const MIN_TOP_UP: u64 = 256;
 /// Below the cap, a call that holds what was learned holds one part of so many more. Most calls that come here end
 /// soon.
 const LEARNED_STEPS: u64 = 16;
+
+/// How often a call that goes on renews its hold in the lifetime of one.
+const RENEWALS: u32 = 4;
 
 /// The same as [`MIN_TOP_UP`], below the cap.
 const MIN_LEARNED_TOP_UP: u64 = 16;
@@ -198,6 +240,21 @@ impl<S: Store> Call<S> {
         // After a refusal it asks again only when all that is held is used.
         if near_the_end && open.asked.is_none() && (!open.refused || output > open.covered) {
             self.top_up(output);
+        } else {
+            self.renew();
+        }
+    }
+
+    /// Notes that the call goes on, so that it keeps what it holds: its place among the calls in progress too.
+    ///
+    /// A hold lives for [`max_lifetime`](crate::limit::Switches::max_lifetime) after it was made or last renewed. It is
+    /// renewed when a quarter of that has passed. [`Call::progress`] renews it too. A call that stands still for longer
+    /// is charged what was known of it, and its place is free.
+    pub fn renew(&mut self) {
+        let lifetime = self.open.budget.policy().switches().max_lifetime;
+        let age = self.open.budget.store().now().tick.since(self.open.renewed);
+        if age >= lifetime / RENEWALS {
+            drop(self.open.extend(Amounts::ZERO));
         }
     }
 
@@ -235,10 +292,7 @@ impl<S: Store> Call<S> {
         let (old, new) = (open.most(input, open.covered), open.most(input, covered));
         let more =
             Amounts { output: more, cost: Cost::saturating(new.get().saturating_sub(old.get())), ..Amounts::ZERO };
-        let checkpoint = Amounts { requests: open.requests(), input, output, cost: open.most(input, output) };
-        let age = open.budget.store().now().tick.since(open.info.started.tick);
-        let lifetime = open.budget.policy().switches().max_lifetime.saturating_sub(age);
-        let answer = open.budget.store().extend(&Extend { id: open.info.id, more, checkpoint, lifetime });
+        let answer = open.extend(more);
         if open.cuts() {
             open.asked = Some((answer, covered));
         } else {
@@ -256,9 +310,18 @@ impl<S: Store> Call<S> {
     /// | failed | absent | the input estimate |
     /// | cut | exact | the report |
     /// | cut | estimated or absent | the larger of report, and input estimate plus counted output |
-    pub fn settle(mut self, usage: &Usage, ending: Ending) {
+    ///
+    /// Where the input estimate is charged, so are all searches that the request allowed: nobody told how many there
+    /// were. To a report are added those that its provider bills without naming them.
+    pub fn settle(self, usage: &Usage, ending: Ending) {
+        self.settle_with(usage, &[], ending);
+    }
+
+    /// [`Call::settle`], where other models than the one that was asked for had parts of the usage: these are charged
+    /// at their own prices, if the price book has any.
+    pub fn settle_with(mut self, usage: &Usage, others: &[OtherModel], ending: Ending) {
         let usage = self.charged(usage, ending);
-        self.finish(&usage, ending);
+        self.finish(&usage, others, ending);
     }
 
     /// Gives everything back: the request never reached the provider.
@@ -267,6 +330,12 @@ impl<S: Store> Call<S> {
     }
 
     fn charged(&self, reported: &Usage, ending: Ending) -> Usage {
+        let usage = self.charged_as_told(reported, ending);
+        let unreported = if ending == Ending::Rejected { 0 } else { self.open.estimate.unreported_searches };
+        Usage { searches: usage.searches.max(unreported), ..usage }
+    }
+
+    fn charged_as_told(&self, reported: &Usage, ending: Ending) -> Usage {
         let estimate = self.open.estimate;
         match (ending, reported.quality) {
             (_, Quality::Exact) | (Ending::Complete | Ending::Rejected | Ending::Failed, Quality::Estimated) => {
@@ -277,8 +346,9 @@ impl<S: Store> Call<S> {
                 if self.open.budget.policy().switches().missing_usage == MissingUsage::ChargeReservation =>
             {
                 let counted = self.open.progress.total_output().min(estimate.output);
-                let service_tier = reported.service_tier;
-                Usage { service_tier, ..Usage::estimated(estimate.input, self.open.held.max(counted)) }
+                let tokens = Usage::estimated(estimate.input, self.open.held.max(counted));
+                let Usage { service_tier, surcharges, .. } = *reported;
+                Usage { service_tier, surcharges, searches: estimate.searches, ..tokens }
             }
             _ => self.at_least_the_input(reported),
         }
@@ -288,13 +358,15 @@ impl<S: Store> Call<S> {
     fn at_least_the_input(&self, reported: &Usage) -> Usage {
         let counted = self.open.progress.total_output().max(reported.total_output());
         let floor = Usage::estimated(self.open.estimate.input, counted);
+        let searches = reported.searches.max(self.open.estimate.searches);
         if reported.quality != Quality::Absent && reported.total() > floor.total() {
-            return Usage { quality: Quality::Estimated, ..*reported };
+            return Usage { quality: Quality::Estimated, searches, ..*reported };
         }
-        Usage { inconsistent: reported.inconsistent, service_tier: reported.service_tier, ..floor }
+        let Usage { inconsistent, service_tier, surcharges, .. } = *reported;
+        Usage { inconsistent, service_tier, surcharges, searches, ..floor }
     }
 
-    fn finish(&mut self, usage: &Usage, ending: Ending) {
+    fn finish(&mut self, usage: &Usage, others: &[OtherModel], ending: Ending) {
         let open = &mut *self.open;
         open.state = State::Settled;
         if let Some(lesson) = open.lesson.take() {
@@ -306,9 +378,10 @@ impl<S: Store> Call<S> {
             ServiceTier::Batch | ServiceTier::Flex => ServiceTier::Standard,
             asked => asked,
         };
-        let usage = &Usage { service_tier: usage.service_tier.or(Some(unnamed)), ..*usage };
+        let surcharges = usage.surcharges.or(open.estimate.surcharges);
+        let usage = &Usage { service_tier: usage.service_tier.or(Some(unnamed)), surcharges, ..*usage };
         let price = open.price.as_deref();
-        let cost = price.map(|price| price.cost(usage));
+        let cost = open.cost(usage, others);
         let used = Amounts {
             requests: open.requests(),
             input: usage.total_input(),
@@ -319,10 +392,22 @@ impl<S: Store> Call<S> {
         let ended = open.budget.store().now();
         let (estimate, held_output, first_output) = (open.estimate, open.held, open.first_output);
         let call = &open.info;
-        let settled =
-            SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, first_output, ended };
+        let settled = SettledCall {
+            call,
+            limits: open.limits,
+            policy: open.budget.policy(),
+            ending,
+            usage,
+            estimate,
+            held_output,
+            cost,
+            price,
+            outcome,
+            first_output,
+            ended,
+        };
         open.budget.recorder().record(&Event::Settled(&settled));
-        tell(&open.budget, &open.info, crossings);
+        tell(&open.budget, &open.info, crossings, ended);
     }
 
     fn give_back(&mut self) {
@@ -349,16 +434,16 @@ impl<S: Store> Drop for Call<S> {
             State::Dispatched => {
                 let usage = self.at_least_the_input(&self.open.progress);
                 let nothing_came = self.open.progress.quality == Quality::Absent;
-                self.finish(&usage, if nothing_came { Ending::Failed } else { Ending::Cut });
+                self.finish(&usage, &[], if nothing_came { Ending::Failed } else { Ending::Cut });
             }
         }
     }
 }
 
 /// Tells the recorder of thresholds that a call reached.
-fn tell<S: Store>(budget: &Budget<S>, call: &CallInfo, crossings: Crossings) {
+fn tell<S: Store>(budget: &Budget<S>, call: &CallInfo, crossings: Crossings, at: Moment) {
     for crossing in crossings {
         let policy = budget.policy();
-        budget.recorder().record(&Event::Threshold { call, crossing, policy });
+        budget.recorder().record(&Event::Threshold { call, crossing, at, policy });
     }
 }

@@ -51,6 +51,7 @@ mod current;
 mod rate_limiter;
 mod reservation;
 
+pub(crate) use budget::scopes;
 pub use budget::{Begin, BeginError, Budget, CallRequest, UNKNOWN_PROVIDER};
 pub use call::Call;
 pub use current::CurrentBudget;

@@ -94,7 +94,7 @@ impl<S: Store> RateLimiter<S> {
             recorder.record(&Event::Exceeded { call: &call, limit: standing.limit, policy });
         }
         for &crossing in crossings {
-            recorder.record(&Event::Threshold { call: &call, crossing, policy });
+            recorder.record(&Event::Threshold { call: &call, crossing, at: call.started, policy });
         }
     }
 

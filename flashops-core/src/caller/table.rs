@@ -84,10 +84,12 @@ impl CallerTable {
         if key.len() > Self::MAX_KEY || self.known.is_empty() {
             return None;
         }
-        let known = self.known(self.print(key))?;
-        let Known { user, org, page, place, standing, .. } = *known;
-        let address = known.address.as_deref().map(|place| Address::new(*place));
-        Some(Caller { user, org, names: self.pages.get(page, place), standing, address })
+        self.known(self.print(key)).map(|known| self.caller(known))
+    }
+
+    /// The caller of each key, in no particular order: one with several keys stands there several times.
+    pub fn callers(&self) -> impl Iterator<Item = Caller> {
+        self.known.iter().map(|known| self.caller(known))
     }
 
     /// The number of keys.
@@ -98,6 +100,13 @@ impl CallerTable {
     /// Whether there is no key, so that every caller is anonymous.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
+    }
+
+    #[inline]
+    fn caller(&self, known: &Known) -> Caller {
+        let Known { user, org, page, place, standing, .. } = *known;
+        let address = known.address.as_deref().map(|place| Address::new(*place));
+        Caller { user, org, names: self.pages.get(page, place), standing, address }
     }
 
     #[inline]

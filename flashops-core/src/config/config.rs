@@ -3,6 +3,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::alerts::{self, AlertOptions};
 use super::callers;
 use super::digest::{Digest, Digesting};
 use super::error::ConfigError;
@@ -20,7 +21,7 @@ use super::wording;
 use crate::caller::CallerTable;
 use crate::limit::{Limit, LimitIndex, Policy, Resource};
 use crate::place::{self, Mistake};
-use crate::price::PriceBook;
+use crate::price::{Import, PriceBook};
 
 /// The longest text that is read as a configuration, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -35,8 +36,10 @@ pub struct Config {
     callers: CallerTable,
     routes: Vec<RouteConfig>,
     prices: Arc<PriceBook>,
+    imported: Option<Arc<Import>>,
     options: Options,
     http: HttpOptions,
+    alerts: AlertOptions,
     observe: Observe,
     store: Option<StoreConfig>,
     text: Digest,
@@ -78,7 +81,8 @@ impl Config {
     /// Texts are compared by 128 bits of SipHash under a fixed key: whoever writes configurations could make two that
     /// pass for the same.
     pub fn is_unchanged_from(&self, other: &Self) -> bool {
-        self.text == other.text && self.http == other.http && self.store == other.store
+        let same = self.http == other.http && self.alerts == other.alerts && self.store == other.store;
+        self.text == other.text && same
     }
 
     /// The limits, with the switches that decide how they count.
@@ -115,6 +119,11 @@ impl Config {
         &self.prices
     }
 
+    /// What was read of LiteLLM's price file, with all that was changed or left out, if the configuration names one.
+    pub fn imported(&self) -> Option<&Import> {
+        self.imported.as_deref()
+    }
+
     /// How requests and responses are treated on the way in and out.
     pub const fn http(&self) -> &HttpOptions {
         &self.http
@@ -124,6 +133,18 @@ impl Config {
     #[must_use]
     pub fn with_http(mut self, http: HttpOptions) -> Self {
         self.http = http;
+        self
+    }
+
+    /// What an operator is told of, and where.
+    pub const fn alerts(&self) -> &AlertOptions {
+        &self.alerts
+    }
+
+    /// Takes these instead of what the file says. Thresholds of limits stay as they are.
+    #[must_use]
+    pub fn with_alerts(mut self, alerts: AlertOptions) -> Self {
+        self.alerts = alerts;
         self
     }
 
@@ -151,8 +172,10 @@ impl Config {
 
     fn read(text: &str, sources: &dyn Sources) -> Result<Self, Mistake> {
         let raw: RawConfig = place::parse(text).map_err(|(place, message)| (place, wording::plain(&message)))?;
-        let prices = prices::read(&raw.prices, sources)?;
+        let prices::Read { book: prices, imported } = prices::read(&raw.prices, sources)?;
         let (limits, shares) = limits::read(&raw.limit, text, prices.unit())?;
+        let limits = alerts::add_thresholds(limits, &raw.limit, &raw.alerts, text)?;
+        let alerts = alerts::read(&raw.alerts, text, prices.unit(), sources)?;
         let routes = routes::read(&raw.route)?;
         check_models(routes::models(&raw.route), &limits, &prices)?;
         let switches = policy::switches(&raw.policy)?;
@@ -163,7 +186,7 @@ impl Config {
         let callers = callers::read(&raw.caller, sources)?;
         let store = store::read(raw.store.as_ref(), sources)?;
         let text = Digest::default();
-        Ok(Self { policy, shares, callers, routes, prices, options, http, observe, store, text })
+        Ok(Self { policy, shares, callers, routes, prices, imported, options, http, alerts, observe, store, text })
     }
 }
 
@@ -177,6 +200,7 @@ impl fmt::Debug for Config {
             .field("routes", &self.routes)
             .field("options", &self.options)
             .field("http", &self.http)
+            .field("alerts", &self.alerts)
             .field("observe", &self.observe)
             .field("store", &self.store)
             .finish_non_exhaustive()

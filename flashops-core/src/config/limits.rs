@@ -165,7 +165,7 @@ fn only_for_calendars(raw: &RawLimit) -> Result<(), Mistake> {
 }
 
 /// A share in thousandths, read from the text, so that none passes through a binary fraction.
-fn threshold(text: &str, place: Range<usize>) -> Result<Threshold, Mistake> {
+pub(super) fn threshold(text: &str, place: Range<usize>) -> Result<Threshold, Mistake> {
     let thousandths = text.get(place.clone()).and_then(|share| parse_decimal(share, 3).ok());
     let thousandths = thousandths.and_then(|share| Threshold::try_from(share).ok());
     thousandths.ok_or_else(|| {

@@ -92,6 +92,7 @@
 //! | `input_estimate` | [how text is counted](crate::estimate::InputEstimate): `"bytes"`, `"calibrated"` | `"bytes"` |
 //! | `output_estimate` | [how much is held](crate::estimate::OutputEstimate): `"cap"`, `"learned"`, `"learned-each"` | `"cap"` |
 //! | `stored_content` | input that the provider keeps: `"context-window"`, `"refuse"` | `"context-window"` |
+//! | `searches_per_call` | held for a call that may search and does not say how often, 0 to 1000 | 10 |
 //! | `unmetered_routes` | calls of a model that nobody meters: `"refuse"`, `"pass"` | `"refuse"` |
 //! | `inspect_bytes` | the longest request body that is read, 1 to 1073741824 | 8388608 |
 //! | `anonymous` | a caller without a key: `"by-ip"`, `"refuse"` | `"by-ip"` |
@@ -125,12 +126,34 @@
 //! | `idle_timeout` | of a pause in a response | none |
 //! | `response_deadline` | from the beginning of a response to its end | none |
 //!
+//! `[alerts]`. Without this table, alerts of the thresholds that limits name are logged; with it, what it does not name
+//! has these defaults, see [`alert`](crate::alert):
+//!
+//! | key | value | default |
+//! | --- | --- | --- |
+//! | `thresholds` | of limits that name none: on tokens and cost, over an hour or more, and not in shadow | `[0.8, 1.0]` |
+//! | `projection` | whether limits on calendar periods are projected to their end | `true` |
+//! | `projection_after` | a share of the period that is seen before, 0.001 to 1 | 0.1 |
+//! | `burn_rate` | tables of `factor`, `slow`, `fast` and `severity`, at most 4; windows are `"1m"` to `"30d"`, for a limit on 30 days; see [`BurnRule`](crate::alert::BurnRule) | 14.4 in `"1h"` and `"5m"`; 6 in `"6h"` and `"30m"`; 3 in `"1d"` and `"2h"`, `"ticket"` |
+//! | `anomaly` | whether users, and all together, are compared with what they used before | `true` |
+//! | `anomaly_factor` | how many times the usual is too much, above 1, up to 1000 | 3 |
+//! | `anomaly_period` | what is compared, `"1m"` to `"1d"` | `"1h"` |
+//! | `anomaly_history` | with how many periods before, 6 to 168 | 24 |
+//! | `anomaly_tokens` | fewer in a period are nothing to tell | 1000 |
+//! | `user_month` | what an active user may cost in a month, a decimal string in the price book's currency | none |
+//! | `log` | whether alerts are logged | `true` |
+//! | `alertmanager`, `alertmanager_env` or `alertmanager_file` | the URL of an Alertmanager, or where it is | none |
+//! | `slack`, `slack_env` or `slack_file` | the URL of an incoming webhook of Slack, or where it is | none |
+//! | `link` | the URL of a page that alerts name | none |
+//!
 //! `[prices]`:
 //!
 //! | key | value | default |
 //! | --- | --- | --- |
 //! | `file` | a [price book](crate::price::PriceBook::from_toml), relative to the configuration file | embedded |
-//! | `replace` | whether it replaces the embedded book instead of extending it | `false` |
+//! | `litellm` | LiteLLM's [price file](crate::price::PriceBook::from_litellm), under `file` and over the embedded book | none |
+//! | `litellm_as_of` | the day of its prices, `"2026-11-20"` | required with `litellm` |
+//! | `replace` | whether these replace the embedded book instead of extending it | `false` |
 //!
 //! `[observe]`:
 //!
@@ -156,14 +179,15 @@
 //! ```
 //!
 //! Edge cases: a text above [`MAX_TEXT_BYTES`] is refused unread. An error is one line, and speaks of one mistake. It
-//! never contains an API key or the address of a store: of a line with a key that is not in these tables, or that could
-//! hold a secret, it shows only what stands before the `=`. A user or an organisation cannot be named like an address,
-//! since anonymous callers count under theirs. Where a limit is on cost, a route's models must have a price in the
-//! book.
+//! never contains an API key, the URL of a webhook or the address of a store: of a line with a key that is not in these
+//! tables, or that could hold a secret, it shows only what stands before the `=`. A user or an organisation cannot be
+//! named like an address, since anonymous callers count under theirs. Where a limit is on cost, a route's models must
+//! have a price in the book.
 //!
 //! What this module does not do: read files or the environment other than through [`Sources`], watch them for changes,
 //! or build stores and layers.
 
+mod alerts;
 mod callers;
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod config;
@@ -182,6 +206,7 @@ mod store;
 mod value;
 mod wording;
 
+pub use alerts::AlertOptions;
 pub use config::{Config, MAX_TEXT_BYTES};
 pub use error::ConfigError;
 pub use http::{ClientTrust, HttpOptions, MAX_ORIGINS, Origins, ProxyHeader, SecurityPreset, TrustIds};

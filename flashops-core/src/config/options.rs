@@ -26,6 +26,8 @@ pub struct Options {
     pub store_deadline: Duration,
     /// What a reference to content that the provider keeps is taken for.
     pub stored_content: StoredContent,
+    /// How many searches are held for a call that lets its provider search and does not say how often, 0 to 1,000.
+    pub searches_per_call: u64,
     /// What becomes of a request that calls a model on a route that nobody meters.
     pub unmetered_routes: UnmeteredRoutes,
     /// How many tokens of one organisation in [`Options::threshold_window`] raise the tally's alarm; at least 1.
@@ -46,6 +48,7 @@ impl Default for Options {
             spent_status: SpentStatus::default(),
             store_deadline: Duration::from_millis(25),
             stored_content: StoredContent::default(),
+            searches_per_call: 10,
             unmetered_routes: UnmeteredRoutes::default(),
             threshold_tokens: Tokens::saturating(100_000),
             threshold_window: Duration::from_secs(3_600),

@@ -18,6 +18,9 @@ use crate::units::{MAX_AMOUNT, Tokens};
 /// The largest number of bytes, keys or reservations.
 const MAX_SIZE: u64 = 1 << 30;
 
+/// The most searches that are held for a call.
+const MAX_SEARCHES: u64 = 1_000;
+
 /// How long a hold may live.
 const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
@@ -103,6 +106,9 @@ pub(super) fn options(raw: &RawPolicy) -> Result<Options, Mistake> {
         spent_status: or(&raw.spent_status, usual.spent_status, spent_status)?,
         store_deadline: time(&raw.store_deadline, "store_deadline", usual.store_deadline, DEADLINES)?,
         stored_content: or(&raw.stored_content, usual.stored_content, |word| choose(word, &STORED_CONTENT))?,
+        searches_per_call: or(&raw.searches_per_call, usual.searches_per_call, |number| {
+            bounded(number, "searches_per_call", 0..=MAX_SEARCHES)
+        })?,
         unmetered_routes: or(&raw.unmetered_routes, usual.unmetered_routes, |word| choose(word, &UNMETERED_ROUTES))?,
         threshold_tokens: or(&raw.threshold_tokens, usual.threshold_tokens, tokens)?,
         threshold_window: time(&raw.threshold_window, "threshold_window", usual.threshold_window, windows)?,

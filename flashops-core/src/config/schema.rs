@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use toml::Spanned;
 
+use super::alerts::RawAlerts;
 use super::observe::RawObserve;
 
 /// A text with its place.
@@ -16,15 +17,17 @@ pub(super) type Whole = Spanned<u64>;
 
 /// The keys whose values no secret belongs in. A key that is missing here is only shown without its value.
 #[rustfmt::skip]
-pub(super) const PUBLIC_KEYS: [&str; 67] = [
-    "admin", "admin_allow", "admin_routes", "algorithm", "amount", "anchor", "anonymous", "calls_model", "carry_debt",
-    "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "fallback", "file", "format",
-    "gen_ai", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "ipv6_prefix", "log", "max_body",
-    "max_keys", "max_lifetime", "max_output", "max_reservations", "max_tenants", "max_wait", "metrics",
-    "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over", "on_store_error", "org",
-    "output_estimate", "path", "prefix", "replace", "resource", "response_deadline", "routes", "scope", "security_headers",
-    "share", "slow", "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window",
-    "thresholds", "trust_request_ids", "trusted_hops", "trusted_proxies", "unknown_model", "unmetered_routes", "user",
+pub(super) const PUBLIC_KEYS: [&str; 82] = [
+    "admin", "admin_allow", "admin_routes", "algorithm", "amount", "anchor", "anomaly", "anomaly_factor",
+    "anomaly_history", "anomaly_period", "anomaly_tokens", "anonymous", "burn_rate", "calls_model", "carry_debt",
+    "client_ip", "cors_origins", "deadline", "default_model", "deny", "dialect", "factor", "fallback", "fast", "file",
+    "format", "gen_ai", "headers", "hsts", "idle_timeout", "input_estimate", "inspect_bytes", "ipv6_prefix",
+    "litellm", "litellm_as_of", "log", "max_body", "max_keys", "max_lifetime", "max_output", "max_reservations",
+    "max_tenants", "max_wait", "metrics", "missing_usage", "mode", "name", "on_exhausted", "on_expiry", "on_over",
+    "on_store_error", "org", "output_estimate", "path", "prefix", "projection", "projection_after", "replace", "resource",
+    "response_deadline", "routes", "scope", "searches_per_call", "security_headers", "severity", "share", "slow",
+    "spent_status", "store_deadline", "stored_content", "threshold_tokens", "threshold_window", "thresholds",
+    "trust_request_ids", "trusted_hops", "trusted_proxies", "unknown_model", "unmetered_routes", "user", "user_month",
     "window", "zone",
 ];
 
@@ -36,6 +39,7 @@ pub(super) struct RawConfig {
     pub(super) route: Vec<Spanned<RawRoute>>,
     pub(super) policy: RawPolicy,
     pub(super) http: RawHttp,
+    pub(super) alerts: Option<RawAlerts>,
     pub(super) prices: RawPrices,
     pub(super) observe: RawObserve,
     pub(super) store: Option<Spanned<RawStore>>,
@@ -105,6 +109,7 @@ pub(super) struct RawPolicy {
     pub(super) input_estimate: Option<Text>,
     pub(super) output_estimate: Option<Text>,
     pub(super) stored_content: Option<Text>,
+    pub(super) searches_per_call: Option<Whole>,
     pub(super) unmetered_routes: Option<Text>,
     pub(super) inspect_bytes: Option<Whole>,
     pub(super) anonymous: Option<Text>,
@@ -143,6 +148,8 @@ pub(super) struct RawHttp {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct RawPrices {
     pub(super) file: Option<Text>,
+    pub(super) litellm: Option<Text>,
+    pub(super) litellm_as_of: Option<Text>,
     pub(super) replace: Option<Spanned<bool>>,
 }
 

@@ -60,7 +60,7 @@ pub use switches::{InputEstimate, OutputEstimate};
 pub(crate) use learner::{Expected, Learner, Lesson, Subject};
 
 use crate::units::Tokens;
-use crate::usage::ServiceTier;
+use crate::usage::{ServiceTier, Surcharges};
 
 /// The upper bound for the tokens of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,25 +73,46 @@ pub struct Estimate {
     pub output: Tokens,
     /// The tariff that the request asks for; the response may name another.
     pub service_tier: ServiceTier,
+    /// What the request asks for that makes its tokens dearer.
+    pub surcharges: Surcharges,
+    /// The most searches that its provider bills one by one.
+    pub searches: u64,
+    /// How many of these every call makes that is answered, without its usage saying so.
+    pub unreported_searches: u64,
 }
 
 impl Estimate {
     /// The bound that follows from what the request sends and from what it lets the model write.
     pub const fn new(input: InputBound, output: OutputCap) -> Self {
+        let (service_tier, surcharges) = (ServiceTier::Standard, Surcharges { fast: None, us_only: None });
         let (input, text, output) = (input.tokens(), input.text(), output.tokens());
-        Self { input, text, output, service_tier: ServiceTier::Standard }
+        Self { input, text, output, service_tier, surcharges, searches: 0, unreported_searches: 0 }
     }
 
     /// The bound for a request that has no output, such as an embedding.
     pub const fn input_only(input: InputBound) -> Self {
-        let (input, text, output) = (input.tokens(), input.text(), Tokens::ZERO);
-        Self { input, text, output, service_tier: ServiceTier::Standard }
+        Self::new(input, OutputCap::new(Tokens::ZERO))
     }
 
     /// Of a request that asks for this tariff.
     #[must_use]
     pub const fn with_service_tier(mut self, service_tier: ServiceTier) -> Self {
         self.service_tier = service_tier;
+        self
+    }
+
+    /// Of a request that asks for what makes its tokens dearer.
+    #[must_use]
+    pub const fn with_surcharges(mut self, surcharges: Surcharges) -> Self {
+        self.surcharges = surcharges;
+        self
+    }
+
+    /// Of a request that lets the provider search, at most so often; `unreported` of these its usage will not name.
+    #[must_use]
+    pub const fn with_searches(mut self, most: u64, unreported: u64) -> Self {
+        self.searches = most;
+        self.unreported_searches = unreported;
         self
     }
 

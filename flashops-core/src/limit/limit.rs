@@ -241,11 +241,8 @@ impl Limit {
     /// different, and for
     /// [`Resource::Concurrency`], which is never settled.
     pub fn with_thresholds(mut self, thresholds: impl Into<Vec<Threshold>>) -> Result<Self, LimitError> {
-        let mut list = thresholds.into();
-        list.sort_unstable();
-        let different = list.windows(2).all(|pair| pair[0] != pair[1]);
-        let in_range = list.iter().all(|share| (1..=10_000).contains(share));
-        if !different || !in_range || list.len() > Self::MAX_THRESHOLDS || self.resource == Resource::Concurrency {
+        let list = sorted_thresholds(thresholds.into())?;
+        if self.resource == Resource::Concurrency {
             return Err(LimitError::BadThresholds);
         }
         self.thresholds = list;
@@ -325,6 +322,15 @@ impl Limit {
             Some(Window::Calendar(_) | Window::Lifetime) => true,
         }
     }
+}
+
+/// The shares of a limit in order, if a limit can have them.
+pub(crate) fn sorted_thresholds(mut list: Vec<Threshold>) -> Result<Vec<Threshold>, LimitError> {
+    list.sort_unstable();
+    let different = list.windows(2).all(|pair| pair[0] != pair[1]);
+    let in_range = list.iter().all(|share| (1..=10_000).contains(share));
+    let fits = different && in_range && list.len() <= Limit::MAX_THRESHOLDS;
+    if fits { Ok(list) } else { Err(LimitError::BadThresholds) }
 }
 
 /// Why a limit or a policy was refused.

@@ -29,6 +29,7 @@ mod policy;
 mod routes;
 
 pub use denied::{Denied, Retry};
+pub(crate) use limit::sorted_thresholds;
 pub use limit::{Algorithm, Limit, LimitError, Mode, Resource, Threshold, Window};
 pub use policy::{LimitIndex, LimitSet, MissingUsage, OnExhausted, OnExpiry, Policy, Switches, UnknownModel};
 pub use routes::{RouteError, RoutePatterns};

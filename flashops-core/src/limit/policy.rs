@@ -121,7 +121,7 @@ pub struct Switches {
     pub missing_usage: MissingUsage,
     /// What happens to a stream that goes beyond its hold.
     pub on_exhausted: OnExhausted,
-    /// How long a hold may live.
+    /// How long a hold may live after it was made, or renewed by a call that goes on.
     pub max_lifetime: Duration,
     /// How the input of a call is estimated.
     pub input_estimate: InputEstimate,

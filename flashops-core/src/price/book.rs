@@ -68,8 +68,11 @@ impl PriceBook {
     ///     input = "15000"                 # decimal strings, at most 9 decimal places
     ///     cache_read = "1500.5"           # also cache_write_5m, cache_write_1h, audio_in, image_in
     ///     output = "45000"                # also reasoning, audio_out
+    ///     fast = "2"                      # multiplies tokens in Anthropic's fast mode; default: nobody knows
+    ///     us = "1.1"                      # the same, of what is served in the United States only
     ///     per_request = "5"               # default 0; fees are the same in every tariff
     ///     per_search = "100"              # default 0
+    ///     per_search_once = true          # default false: the fee is for all searches of a request together
     ///
     ///     [[model.price.tier]]            # what changes for the whole of a request with a larger prompt, at most 16
     ///     above = 16000                   # a prompt of more than 16,000 tokens; or `from`, of 16,000 or more

@@ -53,9 +53,9 @@ impl PriceBook {
     /// day. Prices are taken from the text, without going through floating point, and rounded to nine decimal places of
     /// a dollar for 1,000,000 tokens: that takes away the noise of prices such as `2.9999900000000002e-06`, and is told
     /// in [`Import::rounded`]. Used are the prices of every [`TokenClass`](super::TokenClass), above each size of the
-    /// prompt, for batch, flex and priority; the fees for a request and for a search (of several, the dearest); and the
-    /// largest input and output. Thresholds of xAI include their bound. Everything else is in [`Import::ignored`] or
-    /// [`Import::skipped`].
+    /// prompt, for batch, flex and priority; the multipliers for the fast mode and the United States; the fees for a
+    /// request and for a search (of several, the dearest); and the largest input and output. Thresholds of xAI include
+    /// their bound. Everything else is in [`Import::ignored`] or [`Import::skipped`].
     ///
     /// ```
     /// use flashops_core::price::PriceBook;

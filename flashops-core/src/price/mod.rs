@@ -50,7 +50,7 @@
 //! nothing.
 //!
 //! What this module does not do: decide what happens to an unknown model, convert currencies, or fetch prices. Prices
-//! by the hour, discounts for regions and free allowances are not in its schema.
+//! by the hour, of other regions and free allowances are not in its schema.
 
 mod book;
 mod class;

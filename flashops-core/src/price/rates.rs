@@ -8,14 +8,18 @@ use jiff::civil::Date;
 use super::class::TokenClass;
 use super::tariff::{Rates, Tariff};
 use crate::clock::UnixSeconds;
+use crate::estimate::Estimate;
 use crate::units::{Cost, MoneyUnit, Tokens};
-use crate::usage::{ServiceTier, Usage};
+use crate::usage::{ServiceTier, Surcharges, Usage};
 
 /// Decimal places of a price: a nano-unit of the currency.
 pub(super) const PRICE_SCALE: u32 = 9;
 
 /// The number of tokens that a price is for.
 pub(super) const PRICED_TOKENS: u64 = 1_000_000;
+
+/// The thousandths of one.
+const THOUSAND: u64 = 1_000;
 
 /// Decimal places of the exact sum: those of a price and those of a division by [`PRICED_TOKENS`].
 const SUM_SCALE: u32 = PRICE_SCALE + 6;
@@ -27,8 +31,13 @@ pub struct Price {
     pub(super) standard: Tariff,
     /// No tariff twice.
     pub(super) special: Vec<(ServiceTier, Tariff)>,
+    /// What tokens cost in the fast mode, and in the United States only, in thousandths of what they cost otherwise.
+    pub(super) fast: Option<u64>,
+    pub(super) us: Option<u64>,
     pub(super) per_request: u64,
     pub(super) per_search: u64,
+    /// The fee for searches is one for all of a request.
+    pub(super) per_search_once: bool,
     pub(super) version: PriceVersion,
 }
 
@@ -39,27 +48,31 @@ impl Price {
     /// The tariff is that of [`Usage::service_tier`]: the standard one where the usage says none, or one that the price
     /// does not have. The size of the prompt, [`Usage::total_input`], rates all of its tokens.
     ///
+    /// [`Usage::surcharges`] multiply what its tokens cost, as far as the price has them, and not the fees.
+    ///
     /// The quality of the usage is not looked at. An absent one must be replaced by an estimate first.
     pub fn cost(&self, usage: &Usage) -> Cost {
         let rates = self.tariff(usage.service_tier.unwrap_or_default()).at(usage.total_input());
         let tokens = TokenClass::ALL.into_iter().map(|class| exact(class.tokens(usage), rates[class.index()]));
-        let searches = per_piece(self.per_search).saturating_mul(u128::from(usage.searches));
-        self.rounded(tokens.chain([searches, per_piece(self.per_request)]).fold(0, u128::saturating_add))
+        let tokens = self.surcharged(tokens.fold(0, u128::saturating_add), usage.surcharges);
+        self.rounded(tokens.saturating_add(self.fees(usage.searches)))
     }
 
-    /// The most that a request with so many tokens, or fewer, can cost, whatever their classes: at the dearest of the
+    /// The most that a request with this bound can cost, whatever the classes of its tokens: at the dearest of the
     /// prices that a prompt up to this size can get, input at the dearest input class, output at the dearest output
-    /// class, and the fee for the request. Searches are not in it.
+    /// class, and the fees for the request and for its searches.
     ///
     /// A provider may serve a request at the standard tariff although another was asked for, so it is never less than
     /// that of the standard tariff.
-    pub fn most(&self, input: Tokens, output: Tokens, asked: ServiceTier) -> Cost {
-        let tariffs = [Some(&self.standard), self.own_tariff(asked)].into_iter().flatten();
+    pub fn most(&self, bound: &Estimate) -> Cost {
+        let &Estimate { input, output, service_tier, surcharges, searches, .. } = bound;
+        let tariffs = [Some(&self.standard), self.own_tariff(service_tier)].into_iter().flatten();
         let sums = tariffs.flat_map(|tariff| tariff.up_to(input)).map(|rates| {
             let (dearest_in, dearest_out) = (dearest(rates, true), dearest(rates, false));
             exact(input, dearest_in).saturating_add(exact(output, dearest_out))
         });
-        self.rounded(sums.max().unwrap_or(0).saturating_add(per_piece(self.per_request)))
+        let tokens = self.surcharged(sums.max().unwrap_or(0), surcharges);
+        self.rounded(tokens.saturating_add(self.fees(searches)))
     }
 
     /// The price of a class in nano-units of the currency (10⁻⁹) for 1,000,000 tokens, under a tariff, for a prompt of
@@ -84,9 +97,26 @@ impl Price {
         self.per_request
     }
 
-    /// The fee for each search in nano-units of the currency (10⁻⁹), under any tariff.
+    /// The fee for each search in nano-units of the currency (10⁻⁹), under any tariff; or for all of a request
+    /// together, where [`Price::per_search_once`] says so.
     pub const fn per_search(&self) -> u64 {
         self.per_search
+    }
+
+    /// Whether a request pays for one search, however many it makes.
+    pub const fn per_search_once(&self) -> bool {
+        self.per_search_once
+    }
+
+    /// What tokens cost in the fast mode, in thousandths of what they cost otherwise; `None` if nobody said.
+    pub const fn fast(&self) -> Option<u64> {
+        self.fast
+    }
+
+    /// What tokens cost that are served in the United States only, in thousandths of what they cost otherwise; `None`
+    /// if nobody said.
+    pub const fn us(&self) -> Option<u64> {
+        self.us
     }
 
     /// The unit of its costs: that of the book.
@@ -97,6 +127,23 @@ impl Price {
     /// Where the price comes from, for the record of what was charged.
     pub const fn version(&self) -> &PriceVersion {
         &self.version
+    }
+
+    /// What tokens cost with their surcharges, rounded up. A sum that saturates stays above the largest cost.
+    fn surcharged(&self, tokens: u128, surcharges: Surcharges) -> u128 {
+        let times = |tokens: u128, applies: Option<bool>, thousandths: Option<u64>| match thousandths {
+            Some(thousandths) if applies == Some(true) => {
+                tokens.saturating_mul(u128::from(thousandths)).div_ceil(u128::from(THOUSAND))
+            }
+            _ => tokens,
+        };
+        times(times(tokens, surcharges.fast, self.fast), surcharges.us_only, self.us)
+    }
+
+    /// What a request with so many searches costs besides its tokens, in 10^-[`SUM_SCALE`] of the currency.
+    fn fees(&self, searches: u64) -> u128 {
+        let billed = if self.per_search_once { searches.min(1) } else { searches };
+        per_piece(self.per_search).saturating_mul(u128::from(billed)).saturating_add(per_piece(self.per_request))
     }
 
     fn tariff(&self, tier: ServiceTier) -> &Tariff {
@@ -209,6 +256,10 @@ mod tests {
         }
     }
 
+    fn bound(input: Tokens, output: Tokens, searches: u64) -> Estimate {
+        Estimate { input, output, searches, ..Estimate::default() }
+    }
+
     /// Nano-units as a decimal string of the currency.
     fn decimal(nanos: u64) -> String {
         format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
@@ -301,14 +352,14 @@ mod tests {
         }
 
         #[test]
-        fn no_usage_costs_more_than_the_most_of_its_tokens(
+        fn no_usage_costs_more_than_the_most_of_its_tokens_and_searches(
             own in own_prices(),
             tokens in token_counts(),
-            request in 0..10_000_000_000_u64,
+            (request, search, searches) in (0..10_000_000_000_u64, 0..10_000_000_000_u64, 0..100_u64),
         ) {
-            let price = price_of("", &lines(own, request, 0));
-            let usage = usage_of(tokens, 0);
-            let most = price.most(usage.total_input(), usage.total_output(), ServiceTier::Standard);
+            let price = price_of("", &lines(own, request, search));
+            let usage = usage_of(tokens, searches);
+            let most = price.most(&bound(usage.total_input(), usage.total_output(), usage.searches));
             prop_assert!(price.cost(&usage) <= most);
         }
     }
@@ -320,7 +371,7 @@ mod tests {
             "input = \"1\"\ncache_write_1h = \"2\"\noutput = \"3\"\naudio_out = \"7\"\nper_request = \"0.5\"",
         );
         let million = Tokens::new(1_000_000).unwrap();
-        assert_eq!(price.unit().format(price.most(million, million, ServiceTier::Standard)), "9.5");
+        assert_eq!(price.unit().format(price.most(&bound(million, million, 0))), "9.5");
     }
 
     #[test]
@@ -352,7 +403,16 @@ mod tests {
         let usage = usage_of([MAX_AMOUNT; 9], u64::MAX);
         assert_eq!(price.cost(&usage).get(), MAX_AMOUNT);
         let most = Tokens::new(MAX_AMOUNT).unwrap();
-        assert_eq!(price.most(most, most, ServiceTier::Standard).get(), MAX_AMOUNT);
+        assert_eq!(price.most(&bound(most, most, u64::MAX)).get(), MAX_AMOUNT);
+    }
+
+    #[test]
+    fn a_fee_for_the_searches_of_a_request_is_charged_and_held_once() {
+        let price = price_of("", "flat = \"0\"\nper_search = \"0.035\"\nper_search_once = true");
+        for (searches, cost) in [(0, 0), (1, 35_000_000), (7, 35_000_000)] {
+            assert_eq!(price.cost(&usage_of([0; 9], searches)).get(), cost);
+            assert_eq!(price.most(&bound(Tokens::ZERO, Tokens::ZERO, searches)).get(), cost);
+        }
     }
 
     #[test]

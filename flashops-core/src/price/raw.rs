@@ -67,10 +67,14 @@ with_classes! {
         effective_from: Option<Day>,
         #[serde(default)]
         per: Per,
+        fast: Option<Thousandths>,
+        us: Option<Thousandths>,
         #[serde(default)]
         per_request: Nanos,
         #[serde(default)]
         per_search: Nanos,
+        #[serde(default)]
+        per_search_once: bool,
         #[serde(default)]
         tier: Vec<Spanned<RawTier>>,
         batch: Option<Spanned<RawTariff>>,

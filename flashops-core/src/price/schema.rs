@@ -144,7 +144,9 @@ fn price(unit: MoneyUnit, source: &Arc<str>, as_of: Day, raw: &Spanned<RawPrice>
         effective_from: raw.effective_from.map(|day| day.date),
         start: raw.effective_from.map_or(UnixSeconds(i64::MIN), |day| day.start),
     };
-    Ok(Price { unit, standard, special, per_request: raw.per_request.0, per_search: raw.per_search.0, version })
+    let (per_request, per_search, per_search_once) = (raw.per_request.0, raw.per_search.0, raw.per_search_once);
+    let [fast, us] = [&raw.fast, &raw.us].map(|multiplier| multiplier.as_ref().map(|multiplier| multiplier.0));
+    Ok(Price { unit, standard, special, fast, us, per_request, per_search, per_search_once, version })
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub use tally::{
 use crate::caller::Caller;
 use crate::clock::{Moment, Tick};
 use crate::estimate::Estimate;
-use crate::limit::{Denied, LimitIndex, Policy};
+use crate::limit::{Denied, LimitIndex, LimitSet, Policy};
 use crate::price::Price;
 use crate::store::{Crossing, Outcome, ReservationId};
 use crate::units::{Cost, Tokens};
@@ -129,6 +129,8 @@ pub enum Event<'a> {
         call: &'a CallInfo,
         /// Which threshold.
         crossing: Crossing,
+        /// When it was reached.
+        at: Moment,
         /// The policy that it speaks of.
         policy: &'a Policy,
     },
@@ -193,6 +195,10 @@ impl FallbackReason {
 pub struct SettledCall<'a> {
     /// What it was.
     pub call: &'a CallInfo,
+    /// The limits that counted it, of [`SettledCall::policy`].
+    pub limits: LimitSet,
+    /// The policy that it began under.
+    pub policy: &'a Policy,
     /// How it ended.
     pub ending: Ending,
     /// What it used.

@@ -24,7 +24,7 @@ use super::attempt::Attempt;
 use super::body::ResponseBody;
 use super::collect::{Collect, Collected, Uncollected};
 use super::held::Held;
-use super::layer::{Options, Shared};
+use super::layer::Shared;
 use super::metering::Metering;
 use super::plan::Plan;
 use super::request_body::RequestBody;
@@ -198,18 +198,20 @@ impl<S, T: Store, I, K> Metered<S, T, I, K> {
     where
         S: Service<Request<RequestBody<B>>>,
     {
-        let Options { inspect_bytes, stored, extends, .. } = &*self.shared.options;
+        let options = &*self.shared.options;
         let (data, trailers) = match collected {
             Ok(Collected { data, trailers }) => (data, trailers),
-            Err(uncollected) => return self.refused(&parts, &uncollected.refusal(*inspect_bytes)),
+            Err(uncollected) => return self.refused(&parts, &uncollected.refusal(options.inspect_bytes)),
         };
         let budget = &self.shared.budget;
         let in_path = self.format.model_in_path(parts.uri.path());
-        let plan = match Plan::new(self.route(), (self.format, in_path.as_deref()), data, &budget.prices(), *stored) {
+        let (prices, format) = (budget.prices(), (self.format, in_path.as_deref()));
+        let now = budget.store().now().unix;
+        let plan = match Plan::new(self.route(), format, data, (&prices, now), options) {
             Ok(plan) => plan,
             Err(unplanned) => return self.refused(&parts, &unplanned.refusal()),
         };
-        if *extends {
+        if options.extends {
             parts.extensions.insert(caller.clone());
         }
         let call = CallRequest {

@@ -14,6 +14,10 @@ use crate::inspect::DEFAULT_LIMIT;
 use crate::reject::headers::{Family, Headers};
 use crate::reject::{DefaultReject, Reject};
 
+/// How many searches are held for a call that lets its provider search and does not say how often, if the layer is not
+/// told another number.
+pub const SEARCHES_PER_CALL: u64 = 10;
+
 /// Reserves before each call of a model, and settles after it. See the [module docs](super).
 pub struct TokenBudgetLayer<T: Store, I, K = AlwaysSent> {
     shared: Shared<T, I, K>,
@@ -34,6 +38,7 @@ pub(super) struct Options {
     pub(super) reject: Arc<dyn Reject + Send + Sync>,
     pub(super) headers: Headers,
     pub(super) stored: StoredContent,
+    pub(super) searches_per_call: u64,
     pub(super) unmetered: UnmeteredRoutes,
     pub(super) inspect_bytes: usize,
     /// The request's extensions get the caller.
@@ -50,6 +55,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
             reject: Arc::new(DefaultReject::new()),
             headers: Headers::new(budget.policy(), [Family::Ietf]),
             stored: StoredContent::default(),
+            searches_per_call: SEARCHES_PER_CALL,
             unmetered: UnmeteredRoutes::default(),
             inspect_bytes: DEFAULT_LIMIT,
             extends: false,
@@ -87,6 +93,14 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     #[must_use]
     pub fn with_stored_content(mut self, stored: StoredContent) -> Self {
         self.options().stored = stored;
+        self
+    }
+
+    /// How many searches are held for a call that lets its provider search and does not say how often, by default
+    /// [`SEARCHES_PER_CALL`]. What it makes beyond that is debt.
+    #[must_use]
+    pub fn with_searches_per_call(mut self, most: u64) -> Self {
+        self.options().searches_per_call = most;
         self
     }
 

@@ -98,10 +98,14 @@ impl<T: Store> Metering<T> {
         self.seen = self.seen.saturating_add(data.len() as u64);
         if let Some(meter) = &mut self.meter {
             meter.push(&data);
-            let meter = meter.meter();
-            if let (Some(call), true) = (&mut self.call, meter.is_stream()) {
-                let counted = meter.counted_within(call.estimate().output);
-                call.progress(Usage::estimated(Tokens::ZERO, counted));
+        }
+        if let Some(call) = &mut self.call {
+            match self.meter.as_ref().map(EncodedMeter::meter).filter(|meter| meter.is_stream()) {
+                Some(meter) => {
+                    let counted = meter.counted_within(call.estimate().output);
+                    call.progress(Usage::estimated(Tokens::ZERO, counted));
+                }
+                None => call.renew(),
             }
         }
         self.filter(data);
@@ -164,19 +168,21 @@ impl<T: Store> Metering<T> {
         let estimate = call.estimate();
         // A server that has sent what was declared does not ask for the end.
         let complete = complete || self.length == Some(self.seen);
+        let mut others = Vec::new();
         let (reported, counted, whole) = match &mut self.meter {
             None => (Usage::absent(), Tokens::saturating(self.seen.div_ceil(4)).min(estimate.output), complete),
             Some(meter) => {
                 meter.finish();
                 let meter = meter.meter();
                 let reported = meter.usage_within(estimate);
+                others = meter.other_models();
                 let needs_no_end =
                     self.seen == 0 || reported.quality == Quality::Exact || self.ending == Ending::Rejected;
                 (reported, meter.counted_within(estimate.output), meter.ended() || complete && needs_no_end)
             }
         };
         call.note(Usage::estimated(Tokens::ZERO, counted));
-        call.settle(&reported, if whole { self.ending } else { broken });
+        call.settle_with(&reported, &others, if whole { self.ending } else { broken });
     }
 }
 

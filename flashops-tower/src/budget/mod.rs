@@ -92,7 +92,7 @@ pub use attempt::Attempt;
 pub use body::ResponseBody;
 pub use future::{OUTPUT_CAP, ResponseFuture};
 pub use held::Held;
-pub use layer::TokenBudgetLayer;
+pub use layer::{SEARCHES_PER_CALL, TokenBudgetLayer};
 pub use request_body::RequestBody;
 pub use route::ModelRoute;
 pub use sent::{AlwaysSent, CallFailed, RequestSent};

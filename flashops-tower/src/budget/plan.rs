@@ -1,14 +1,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flashops_core::clock::UnixSeconds;
 use flashops_core::config::{OnOver, StoredContent};
 use flashops_core::estimate::{Estimate, InputBound, OutputCap};
-use flashops_core::price::{Model, PriceBook};
+use flashops_core::price::{Model, Price, PriceBook};
 use flashops_core::units::Tokens;
+use flashops_core::usage::Surcharges;
 
+use super::layer::Options;
 use super::route::ModelRoute;
 use crate::inspect::{InspectError, Inspected, MAX_MODEL_NAME, Rewrite, WireFormat};
 use crate::reject::Refusal;
+use crate::tariff::{GEO, SPEED};
 
 /// The output cap that is written into a request that declares none, on a route without one, for a model whose maximum
 /// is not in the price book.
@@ -65,8 +69,8 @@ impl Plan {
         route: &ModelRoute,
         (format, in_path): (WireFormat, Option<&str>),
         body: Bytes,
-        prices: &PriceBook,
-        stored: StoredContent,
+        (prices, now): (&PriceBook, UnixSeconds),
+        options: &Options,
     ) -> Result<Self, Unplanned> {
         let inspected = Inspected::read(format, body).map_err(Unplanned::Inspect)?;
         let in_path = in_path.map(bounded).transpose().map_err(Unplanned::Inspect)?;
@@ -75,17 +79,32 @@ impl Plan {
             None => Arc::clone(route.default_model().ok_or(Unplanned::NoModel)?),
         };
         let known = prices.model(&model);
-        let input = input_bound(&inspected, known, stored)?;
+        let input = input_bound(&inspected, known, options.stored)?;
         let cap = if format.has_output() { Some(output_cap(&inspected, route, known)?) } else { None };
         let estimate = match cap {
             Some(cap) => Estimate::new(input, OutputCap::new(cap).with_choices(inspected.choices())),
             None => Estimate::input_only(input),
         };
-        let estimate = estimate.with_service_tier(inspected.service_tier());
+        let price = known.and_then(|known| known.price(now));
+        price.map_or(Ok(()), |price| priced(price, inspected.surcharges())).map_err(Unplanned::Inspect)?;
+        let unreported = inspected.unreported_searches(&model);
+        let searches = inspected.searches(options.searches_per_call).saturating_add(unreported);
+        let estimate = estimate.with_service_tier(inspected.service_tier()).with_surcharges(inspected.surcharges());
+        let estimate = estimate.with_searches(searches, unreported);
         let cap_written = cap.filter(|&cap| inspected.output_cap() != Some(cap));
         let rewrite = Rewrite { output_cap: cap_written, include_usage: true, ..Rewrite::default() };
         let hides_usage = inspected.lacks_usage();
         Ok(Self { model, estimate, body: inspected.rewrite(rewrite), cap_written, hides_usage })
+    }
+}
+
+/// Whether a price has what makes a call dearer.
+fn priced(price: &Price, asked: Surcharges) -> Result<(), InspectError> {
+    let lacks = |asked: Option<bool>, price: Option<u64>| asked == Some(true) && price.is_none();
+    match () {
+        () if lacks(asked.fast, price.fast()) => Err(InspectError::Unpriced { field: SPEED }),
+        () if lacks(asked.us_only, price.us()) => Err(InspectError::Unpriced { field: GEO }),
+        () => Ok(()),
     }
 }
 

@@ -14,11 +14,14 @@ use tower_service::Service;
 
 use super::Recording;
 use super::layer::Shared;
+use super::patience::Patience;
 use crate::budget::{Attempt, RequestBody};
 use crate::inspect::{Inspected, Rewrite};
+use crate::reject::NotDispatched;
 use crate::reject::headers::insert;
 
-/// The header that tells a client which model answered in place of the one before, and why.
+/// The header that tells a client which model answered in place of the one before, and why; with a refusal, each model
+/// that was tried before it, in this order.
 pub const FALLBACK: HeaderName = HeaderName::from_static("flashops-fallback");
 
 /// The most bytes of a failed answer that are read before the next model is tried.
@@ -43,7 +46,7 @@ pin_project! {
         // The inner service has the request.
         Calling { #[pin] call: F },
         // The answer of a model that failed is read to its end.
-        Draining { #[pin] body: R, left: usize, next: Option<Next> },
+        Draining { #[pin] body: R, left: usize, patience: Patience, next: Option<Next> },
         // The inner service gets ready for the next attempt.
         Waiting { next: Option<Next> },
     }
@@ -65,7 +68,8 @@ struct Attempts<S, T: Store> {
     sent: Option<(Inspected, Option<HeaderMap>)>,
     /// The place in the chain of the model that is tried next.
     next: usize,
-    fell: Option<(Arc<str>, FallbackReason)>,
+    /// The models that were tried in place of the first, and why; at most as many as the chain has.
+    fell: Vec<(Arc<str>, FallbackReason)>,
 }
 
 const POLLED_AGAIN: &str = "a future is not polled after it was ready";
@@ -81,7 +85,7 @@ where
         let recording = Recording::default();
         let body = RequestBody::recorded(body, recording.clone());
         let call = service.call(Request::from_parts(head.clone(), body));
-        let attempts = Attempts { service, shared, route, head, recording, sent: None, next: 0, fell: None };
+        let attempts = Attempts { service, shared, route, head, recording, sent: None, next: 0, fell: Vec::new() };
         Self { state: State::Calling { call }, attempts: Some(attempts) }
     }
 
@@ -108,13 +112,17 @@ where
                     match attempts.judge(answered) {
                         Judged::Final(answered) => return Poll::Ready(answered),
                         Judged::Again { failed: Some(body), next } => {
-                            State::Draining { body, left: MAX_DRAINED, next: Some(next) }
+                            let patience = Patience::new(attempts.shared.max_drain_time);
+                            State::Draining { body, left: MAX_DRAINED, patience, next: Some(next) }
                         }
                         Judged::Again { failed: None, next } => State::Waiting { next: Some(next) },
                     }
                 }
-                StateProj::Draining { body, left, next } => {
-                    ready!(poll_to_the_end(body, left, cx));
+                StateProj::Draining { body, left, patience, next } => {
+                    if poll_to_the_end(body, left, cx).is_pending() && !patience.is_over(cx) {
+                        return Poll::Pending;
+                    }
+                    // What has not ended is dropped here, and settles what it knows.
                     State::Waiting { next: next.take() }
                 }
                 StateProj::Waiting { next } => {
@@ -156,7 +164,8 @@ impl<S, T: Store> Attempts<S, T> {
             return Judged::Again { failed: answered.ok().map(Response::into_body), next };
         }
         Judged::Final(answered.map(|mut response| {
-            self.tell(response.headers_mut());
+            let refused = response.extensions().get::<NotDispatched>().is_some();
+            self.tell(response.headers_mut(), refused);
             response
         }))
     }
@@ -179,12 +188,13 @@ impl<S, T: Store> Attempts<S, T> {
         let (inspected, trailers) = self.sent.as_ref()?;
         let to = chain.get(self.next)?;
         let asked = inspected.model().or(route.default_model().map(|model| &**model)).unwrap_or_default();
-        let from = self.fell.as_ref().map_or(asked, |(model, _)| model);
+        let from = self.fell.last().map_or(asked, |(model, _)| model);
         let fell = FellBack { route: route.label(), from, to, reason };
         self.shared.budget.recorder().record(&Event::FellBack(&fell));
         let body = inspected.rewrite(Rewrite { model: Some(to), ..Rewrite::default() });
         let next = Next { body, trailers: trailers.clone() };
-        (self.next, self.fell) = (self.next + 1, Some((Arc::clone(to), reason)));
+        self.next += 1;
+        self.fell.push((Arc::clone(to), reason));
         Some(next)
     }
 
@@ -196,9 +206,15 @@ impl<S, T: Store> Attempts<S, T> {
         self.service.call(Request::from_parts(self.head.clone(), body))
     }
 
-    fn tell(&self, headers: &mut HeaderMap) {
-        let Some((model, reason)) = &self.fell else { return };
-        insert(headers, FALLBACK, HeaderValue::try_from(format!("{model}; reason={}", reason.name())).ok());
+    /// Names the model that answered; in a refusal, which is nobody's answer, all that were tried, one after the other.
+    fn tell(&self, headers: &mut HeaderMap, refused: bool) {
+        let told = if refused { &self.fell[..] } else { &self.fell[self.fell.len().saturating_sub(1)..] };
+        if told.is_empty() {
+            return;
+        }
+        let each: Vec<String> =
+            told.iter().map(|(model, reason)| format!("{model}; reason={}", reason.name())).collect();
+        insert(headers, FALLBACK, HeaderValue::try_from(each.join(", ")).ok());
     }
 }
 

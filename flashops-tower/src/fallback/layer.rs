@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flashops_core::budget::Budget;
 use flashops_core::key::Scope;
@@ -14,6 +15,9 @@ use crate::budget::ModelRoute;
 use crate::provider_limits::HeldBack;
 use crate::reject::NotDispatched;
 
+/// How long the end of a failed answer is waited for, unless told otherwise.
+pub const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// Tries the next model of a route; see the [module docs](super).
 pub struct FallbackLayer<T: Store> {
     shared: Arc<Shared<T>>,
@@ -22,12 +26,22 @@ pub struct FallbackLayer<T: Store> {
 pub(super) struct Shared<T: Store> {
     pub(super) budget: Budget<T>,
     pub(super) routes: Vec<ModelRoute>,
+    pub(super) max_drain_time: Duration,
 }
 
 impl<T: Store> FallbackLayer<T> {
     /// A layer for the routes that have a chain of models; others pass.
     pub fn new(budget: Budget<T>, routes: Vec<ModelRoute>) -> Self {
-        Self { shared: Arc::new(Shared { budget, routes }) }
+        Self { shared: Arc::new(Shared { budget, routes, max_drain_time: MAX_DRAIN_TIME }) }
+    }
+
+    /// The same, waiting for at most so long for the end of a failed answer. What has not ended by then is charged as
+    /// an answer that was cut, since nobody knows what its provider bills.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn with_max_drain_time(self, most: Duration) -> Self {
+        let (budget, routes) = (self.shared.budget.clone(), self.shared.routes.clone());
+        Self { shared: Arc::new(Shared { budget, routes, max_drain_time: most }) }
     }
 }
 

@@ -51,12 +51,14 @@
 //! | any other refusal or answer | no |
 //!
 //! Every fall-back is told to the budget's recorder, as
-//! [`Event::FellBack`](flashops_core::record::Event::FellBack), and to the client in the header [`FALLBACK`].
+//! [`Event::FellBack`](flashops_core::record::Event::FellBack), and to the client in the header [`FALLBACK`]:
+//! `gpt-4.1-nano; reason=provider` names the model that answered, and a refusal names each that was tried.
 //!
 //! Edge cases: a request for a model of the chain goes on behind it; one for another model begins at its head. When the
 //! chain has ended, the last answer is the client's. A body above 8 MiB, or of which nobody has read all, is not sent
-//! again. The failed answer is read to its end first, at most 64 KiB of it, so that it is settled as a whole one. A
-//! stream that has begun is the client's, however it ends.
+//! again. The failed answer is read to its end first, so that it is settled as a whole one: at most 64 KiB of it, and
+//! with the feature `tokio` for at most [`MAX_DRAIN_TIME`], after which it is settled as one that was cut. A stream
+//! that has begun is the client's, however it ends.
 //!
 //! What this module does not do: change a model that is named in the path (Gemini, Bedrock), try the same model twice,
 //! wait between attempts, or translate between the formats of providers: all models of a chain are called in the format
@@ -64,11 +66,12 @@
 
 mod future;
 mod layer;
+mod patience;
 mod recording;
 mod service;
 
 pub use future::{FALLBACK, ResponseFuture};
-pub use layer::FallbackLayer;
+pub use layer::{FallbackLayer, MAX_DRAIN_TIME};
 pub use service::Fallback;
 
 pub(crate) use recording::Recording;

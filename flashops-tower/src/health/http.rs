@@ -42,9 +42,18 @@ where
     B: Default,
     R: Body,
 {
-    poll_fn(|cx| client.poll_ready(cx)).await?;
     let mut request = Request::new(B::default());
     *request.uri_mut() = uri;
+    exchange(&mut client, request).await
+}
+
+/// Sends a request, and reads what is answered.
+pub(crate) async fn exchange<S, B, R>(client: &mut S, request: Request<B>) -> Result<StatusCode, S::Error>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body,
+{
+    poll_fn(|cx| client.poll_ready(cx)).await?;
     let (head, body) = client.call(request).await?.into_parts();
     read(body).await;
     Ok(head.status)

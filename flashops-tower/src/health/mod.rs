@@ -57,6 +57,8 @@ mod refresher;
 
 #[cfg(all(feature = "tokio", unix))]
 pub use disk::{DiskThresholds, disk_check};
+#[cfg(feature = "tokio")]
+pub(crate) use http::exchange;
 pub use http::{MAX_BODY, http_check};
 pub use observe::{HEALTH_TARGET, HealthGauges, HealthLog, MAX_LOGGED_OUTPUT};
 #[cfg(feature = "tokio")]

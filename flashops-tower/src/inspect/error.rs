@@ -44,6 +44,17 @@ pub enum InspectError {
         /// The field.
         field: &'static str,
     },
+    /// A field asks for something that nobody knows the price of.
+    Unpriced {
+        /// The field.
+        field: &'static str,
+    },
+    /// A key differs from one that decides what the request costs by the case of its letters, and providers differ in
+    /// whether they take it for that one.
+    Misspelled {
+        /// The key as it is spelled.
+        field: &'static str,
+    },
     /// The model's name is longer than [`MAX_MODEL_NAME`] bytes.
     ModelTooLong,
 }
@@ -53,7 +64,7 @@ impl InspectError {
     pub const fn field(&self) -> Option<&'static str> {
         match self {
             Self::BadNumber { field, .. } | Self::WrongType { field, .. } | Self::Repeated { field } => Some(field),
-            Self::Unmetered { field } => Some(field),
+            Self::Unmetered { field } | Self::Unpriced { field } | Self::Misspelled { field } => Some(field),
             Self::ModelTooLong => Some("model"),
             Self::InvalidJson { .. } | Self::NotAnObject => None,
         }
@@ -83,6 +94,10 @@ impl fmt::Display for InspectError {
             Self::WrongType { field, expected } => write!(f, "{field} must be {expected}"),
             Self::Repeated { field } => write!(f, "{field} is given more than once"),
             Self::Unmetered { field } => write!(f, "{field} is not served here, since what it leads to is not metered"),
+            Self::Misspelled { field } => {
+                write!(f, "{field} must be spelled exactly so, in small and capital letters too")
+            }
+            Self::Unpriced { field } => write!(f, "{field} is not served here with this value, which has no price"),
             Self::ModelTooLong => {
                 write!(f, "the model's name is longer than {MAX_MODEL_NAME} bytes")
             }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::caps::CapField;
 use super::scan::{Insert, Scan, Stop};
-use super::{InspectError, WireFormat};
+use super::{InspectError, WireFormat, spelling};
 use crate::json::{Cursor, Text};
 
 /// Such an object, by its names. Gemini takes two for everything.
@@ -84,6 +84,7 @@ impl Scan {
         }
         let mut inside = Insert::behind_brace(cursor);
         cursor.object::<Stop>(|cursor, key| {
+            spelling::check(key)?;
             if holder.cap_names.iter().any(|name| key.is(name)) {
                 self.caps.read(cursor, holder.cap)?;
             } else if holder.choices.iter().any(|name| key.is(name)) {
@@ -106,6 +107,7 @@ impl Scan {
             return Ok(cursor.skip()?);
         }
         cursor.object(|cursor, key| {
+            spelling::check(key)?;
             if CAPS.iter().any(|name| key.is(name)) {
                 self.caps.read(cursor, CapField::AdditionalFields)
             } else if key.is("thinking") {

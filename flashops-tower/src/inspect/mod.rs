@@ -23,7 +23,8 @@
 //!
 //! Edge cases: a key counts however its letters are escaped. A cap that is declared twice counts with its largest
 //! value and is changed in both places; a model, a stream flag or stream options that stand there twice are an error,
-//! since providers differ in which one they follow. Null is the same as absent. A cap of 0 is taken as 0. What is no
+//! since providers differ in which one they follow; and so is a key that is one of these but for the case of its
+//! letters, which some providers take for it. Null is the same as absent. A cap of 0 is taken as 0. What is no
 //! JSON object, and a number that is negative, fractional, in exponent form or above [`MAX_DECLARED`], is an
 //! [`InspectError`].
 //!
@@ -38,6 +39,8 @@ mod parts;
 mod request;
 mod rewrite;
 mod scan;
+mod searches;
+mod spelling;
 mod wire_format;
 
 pub use caps::MAX_DECLARED;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use flashops_core::estimate::{InputBound, OutputCap};
 use flashops_core::units::Tokens;
-use flashops_core::usage::ServiceTier;
+use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::scan::{Model, Scan, StreamOptions};
 use super::{InspectError, WireFormat};
@@ -132,6 +132,11 @@ impl Inspected {
     /// it is absent, or is `auto` or another word that names no tariff.
     pub const fn service_tier(&self) -> ServiceTier {
         self.scan.service_tier
+    }
+
+    /// What is asked for that makes tokens dearer: Anthropic's `speed` and `inference_geo`.
+    pub const fn surcharges(&self) -> Surcharges {
+        self.scan.surcharges
     }
 
     /// What the client says about `stream_options.include_usage`; `None` if nothing.
@@ -264,6 +269,41 @@ mod tests {
         ] {
             let request = read(format, body).unwrap();
             assert_eq!((request.hosted_tools(), request.references()), (hosted, references), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_provider_could_take_for_one_that_decides_money_is_refused() {
+        for (format, body, field) in [
+            (Ollama, r#"{"Model":"m"}"#, "model"),
+            (Ollama, r#"{"model":"m","options":{"NUM_PREDICT":9}}"#, "num_predict"),
+            (Ollama, r#"{"Options":{"num_predict":9}}"#, "options"),
+            (Ollama, r#"{"options":{"num_predict":9},"OPTIONS":{"num_predict":900}}"#, "options"),
+            (Ollama, r#"{"\u0053tream":false}"#, "stream"),
+            // What Go takes for an s and a k.
+            (Ollama, "{\"\u{17f}tream\":false}", "stream"),
+            (Ollama, r#"{"\u017ftream":false}"#, "stream"),
+            (OpenAiChat, "{\"max_to\u{212a}ens\":9}", "max_tokens"),
+            (OpenAiChat, r#"{"MAX_TOKENS":900,"max_tokens":1}"#, "max_tokens"),
+            (OpenAiChat, r#"{"N":9}"#, "n"),
+            (OpenAiChat, r#"{"stream_options":{"Include_Usage":true}}"#, "include_usage"),
+            (OpenAiResponses, r#"{"Tools":[]}"#, "tools"),
+            (OpenAiResponses, r#"{"tools":[{"Type":"web_search"}]}"#, "type"),
+            (AnthropicMessages, r#"{"thinking":{"BUDGET_tokens":9}}"#, "budget_tokens"),
+            (AnthropicMessages, r#"{"Speed":"fast"}"#, "speed"),
+            (Gemini, r#"{"generationconfig":{}}"#, "generationConfig"),
+            (Gemini, r#"{"generationConfig":{"maxoutputtokens":9}}"#, "maxOutputTokens"),
+            (BedrockConverse, r#"{"inferenceConfig":{"MaxTokens":9}}"#, "maxTokens"),
+        ] {
+            assert_eq!(read(format, body).unwrap_err(), InspectError::Misspelled { field }, "{body}");
+        }
+        for (format, body) in [
+            (OpenAiChat, r#"{"metadata":{"Model":"m"},"X-Model":1,"Models":2,"user":"N"}"#),
+            (OpenAiChat, r#"{"tools":[{"type":"function","function":{"parameters":{"Type":"object"}}}]}"#),
+            (Gemini, r#"{"generationConfig":{"maxOutputTokens":9,"topP":1},"safetySettings":[]}"#),
+            (BedrockConverse, r#"{"inferenceConfig":{"maxTokens":9},"toolConfig":{},"guardrailConfig":{}}"#),
+        ] {
+            assert!(read(format, body).is_ok(), "{body}");
         }
     }
 

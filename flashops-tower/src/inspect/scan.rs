@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use flashops_core::usage::ServiceTier;
+use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::caps::{CapField, Caps, whole_number};
 use super::holder::{Held, Holder};
 use super::media::Naming;
 use super::parts::Parts;
 use super::request::MAX_MODEL_NAME;
-use super::{InspectError, WireFormat};
+use super::searches::{Searches, Uses};
+use super::{InspectError, WireFormat, spelling};
 use crate::json::{Cursor, Fault, Text};
-use crate::tariff;
+use crate::tariff::{self, GEO, SPEED};
 
 const KEYS: [&str; 20] = [
     "model",
@@ -59,7 +60,9 @@ pub(super) struct Scan {
     pub(super) prompts: u64,
     pub(super) parts: Parts,
     pub(super) tools: Tools,
+    pub(super) searches: Searches,
     pub(super) service_tier: ServiceTier,
+    pub(super) surcharges: Surcharges,
     pub(super) members: Insert,
 }
 
@@ -116,6 +119,7 @@ impl Scan {
         }
         let mut members = Insert::behind_brace(&cursor);
         cursor.object::<Stop>(|cursor, key| {
+            spelling::check(key)?;
             if !scan.member_of(format, cursor, key)? {
                 scan.member(cursor, key)?;
             }
@@ -146,11 +150,11 @@ impl Scan {
             WireFormat::Gemini | WireFormat::BedrockConverse if is(&["serviceTier"]) => self.service_tier(cursor)?,
             WireFormat::BedrockConverse if is(&["toolConfig"]) => self.tool_config(cursor)?,
             WireFormat::BedrockConverse if is(&["additionalModelRequestFields"]) => self.additional_fields(cursor)?,
-            WireFormat::XaiChat if is(&["search_parameters"]) => {
-                self.tools.hosted += u64::from(cursor.peek()? != b'n');
-                cursor.skip()?;
-            }
+            WireFormat::XaiChat if is(&["search_parameters"]) => self.live_search(cursor)?,
+            WireFormat::OpenAiChat if is(&["web_search_options"]) => self.web_search_options(cursor)?,
+            WireFormat::OpenAiResponses if is(&["max_tool_calls"]) => self.max_tool_calls(cursor)?,
             WireFormat::OpenAiResponses if is(&["background"]) => unmetered(cursor, "background")?,
+            WireFormat::AnthropicMessages if is(&[SPEED, GEO]) => self.surcharge(cursor, key)?,
             WireFormat::AnthropicMessages if is(&["fallbacks"]) => unmetered(cursor, "fallbacks")?,
             WireFormat::CohereEmbed if is(&["inputs"]) => self.parts.read(cursor)?,
             WireFormat::CohereEmbed | WireFormat::Ollama if is(&["images"]) => {
@@ -210,9 +214,12 @@ impl Scan {
         if cursor.peek()? != b'{' {
             return Ok(cursor.skip()?);
         }
-        cursor.object(|cursor, key| match key.among(&KEYS) {
-            b"budget_tokens" => self.caps.read(cursor, CapField::ThinkingBudget),
-            _ => Ok(cursor.skip()?),
+        cursor.object(|cursor, key| {
+            spelling::check(key)?;
+            match key.among(&KEYS) {
+                b"budget_tokens" => self.caps.read(cursor, CapField::ThinkingBudget),
+                _ => Ok(cursor.skip()?),
+            }
         })
     }
 
@@ -230,21 +237,31 @@ impl Scan {
         if cursor.peek()? != b'[' {
             return Ok(cursor.skip()?);
         }
-        let tools = &mut self.tools;
-        Ok(cursor.array::<Fault>(|cursor| {
+        let (tools, searches) = (&mut self.tools, &mut self.searches);
+        cursor.array::<Stop>(|cursor| {
             tools.all += 1;
             if cursor.peek()? != b'{' {
-                return cursor.skip();
+                return Ok(cursor.skip()?);
             }
-            cursor.object(|cursor, key| {
+            let (mut uses, mut is_search) = (Uses::default(), false);
+            cursor.object::<Stop>(|cursor, key| {
+                spelling::check(key)?;
+                if key.is("max_uses") {
+                    return Ok(uses.read(cursor)?);
+                }
                 if !key.is("type") || cursor.peek()? != b'"' {
-                    return cursor.skip();
+                    return Ok(cursor.skip()?);
                 }
                 let kind = cursor.string()?;
                 tools.hosted += u64::from(!kind.is("function") && !kind.is("custom"));
+                is_search |= Searches::is_search(kind);
                 Ok(())
-            })
-        })?)
+            })?;
+            if is_search {
+                searches.add(uses.get());
+            }
+            Ok(())
+        })
     }
 
     /// Of several the dearest counts, since a provider may follow any of them.
@@ -254,12 +271,26 @@ impl Scan {
         Ok(())
     }
 
+    /// Of several the dearest counts. A value that nobody knows could have any price.
+    fn surcharge(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Stop> {
+        let (field, of) =
+            if key.is(SPEED) { (SPEED, &mut self.surcharges.fast) } else { (GEO, &mut self.surcharges.us_only) };
+        if cursor.peek()? == b'n' {
+            return Ok(cursor.skip()?);
+        }
+        match tariff::surcharge(cursor, field)? {
+            Some(applies) => *of = Some(applies || *of == Some(true)),
+            None => return Err(InspectError::Unpriced { field }.into()),
+        }
+        Ok(())
+    }
+
     /// The tools of a format that names their kind by a key: those of other names are run by the provider.
     fn named_tools(&mut self, cursor: &mut Cursor<'_>, own: &[&str]) -> Result<(), Stop> {
         if cursor.peek()? != b'[' {
             return Ok(cursor.skip()?);
         }
-        let tools = &mut self.tools;
+        let (tools, searches) = (&mut self.tools, &mut self.searches);
         Ok(cursor.array::<Fault>(|cursor| {
             tools.all += 1;
             if cursor.peek()? != b'{' {
@@ -267,6 +298,9 @@ impl Scan {
             }
             cursor.object(|cursor, key| {
                 tools.hosted += u64::from(!own.iter().any(|name| key.is(name)));
+                if Searches::is_grounding(key) {
+                    searches.add(None);
+                }
                 cursor.skip()
             })
         })?)
@@ -327,6 +361,7 @@ impl StreamOptions {
         let field = "stream_options.include_usage";
         let (mut members, mut include_usage) = (Insert::behind_brace(cursor), None);
         cursor.object::<Stop>(|cursor, key| {
+            spelling::check(key)?;
             let start = cursor.position();
             if key.is("include_usage") {
                 let value = flag(cursor, field)?;

@@ -107,7 +107,7 @@ pub const MAX_MESSAGE: usize = 512;
 /// output cap.
 pub fn least(estimate: Estimate, price: Option<&Price>) -> Amounts {
     let (input, output) = (Tokens::saturating(estimate.input.get() / 4), estimate.output);
-    let cost = price.map_or(Cost::ZERO, |price| price.most(input, output, estimate.service_tier));
+    let cost = price.map_or(Cost::ZERO, |price| price.most(&Estimate { input, output, ..estimate }));
     Amounts { requests: 1, input, output, cost }
 }
 

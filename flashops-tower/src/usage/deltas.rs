@@ -62,6 +62,7 @@ static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"re
 static THINKING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"thinking\""));
 static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"done\""));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static GROUNDING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"groundingMetadata\""));
 static USAGE_METADATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usageMetadata\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
@@ -138,7 +139,8 @@ pub(super) fn says_more(format: WireFormat, payload: &[u8]) -> bool {
 /// of the stream so far, and the tariff if it says one.
 pub(super) fn is_said_again(format: WireFormat, payload: &[u8]) -> bool {
     let has_usage = match format {
-        WireFormat::Gemini => USAGE_METADATA.find(payload).is_some(),
+        // What was searched for is not said again.
+        WireFormat::Gemini => USAGE_METADATA.find(payload).is_some() && GROUNDING.find(payload).is_none(),
         WireFormat::XaiChat => true,
         _ => false,
     };

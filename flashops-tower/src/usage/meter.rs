@@ -2,7 +2,7 @@
 
 use flashops_core::estimate::Estimate;
 use flashops_core::units::Tokens;
-use flashops_core::usage::{Quality, Usage};
+use flashops_core::usage::{OtherModel, Quality, Usage};
 
 use super::deltas::{Deltas, is_said_again, says_more};
 use super::events::{Events, Sink};
@@ -160,6 +160,11 @@ impl Meter {
         self.tally.read().usage(self.format, estimate.input, self.counted_within(estimate.output))
     }
 
+    /// The parts of the usage that other models than the one that was asked for had, at most eight models.
+    pub fn other_models(&self) -> Vec<OtherModel> {
+        self.tally.read().others()
+    }
+
     /// What to charge for a response that was cut or reported nothing: what was reported, or the input estimate with
     /// the counted output, whichever is more.
     ///
@@ -227,7 +232,7 @@ impl Tally {
 
     /// All that was learnt so far.
     fn read(&self) -> Reading {
-        let mut reading = self.reading;
+        let mut reading = self.reading.clone();
         self.put_off.payloads().for_each(|payload| reading.event(self.format, payload));
         reading
     }

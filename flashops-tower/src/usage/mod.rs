@@ -51,6 +51,7 @@ mod frames;
 mod hide;
 mod lines;
 mod meter;
+mod others;
 mod pieces;
 mod put_off;
 mod reading;

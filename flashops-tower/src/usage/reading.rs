@@ -1,22 +1,29 @@
 //! What was learnt of a response so far, from the payloads that may say something.
 
 use flashops_core::units::Tokens;
-use flashops_core::usage::{Quality, ServiceTier, Usage};
+use flashops_core::usage::{OtherModel, Quality, ServiceTier, Surcharges, Usage};
 
 use super::classes::Fallback;
 use super::count::Count;
+use super::others::Others;
 use super::report::{Field, Report, Shape};
 use crate::inspect::WireFormat;
 use crate::json::{Cursor, Fault, Text};
 use crate::tariff;
 
 /// The state of a reader between two payloads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reading {
     report: Option<Report>,
+    /// The models besides the one that was asked for, of which the last report that names any tells.
+    others: Others,
     standing: Standing,
     /// The last tariff that was named. Anthropic's last report leaves it out, and the first one names it.
     tariff: Option<ServiceTier>,
+    /// The last that were named.
+    surcharges: Surcharges,
+    /// The most searches that one payload tells of beside its usage.
+    searches: u64,
     pub(super) ended: bool,
     pub(super) error: bool,
 }
@@ -33,15 +40,16 @@ enum Standing {
 }
 
 /// One payload, read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Payload {
     /// The usage at the top.
     outer: Option<Report>,
     /// The usage inside `response`, `message`, `delta` or `meta`.
     inner: Option<Report>,
+    others: Others,
     /// The tariff beside the usage.
     tariff: Option<ServiceTier>,
-    /// Searches of which an item of the output tells.
+    /// Searches of which the output tells.
     searches: u64,
     kind: Kind,
     has_choices: bool,
@@ -65,18 +73,30 @@ enum Kind {
 }
 
 impl Reading {
-    pub(super) const fn new() -> Self {
-        Self { report: None, standing: Standing::Early, tariff: None, ended: false, error: false }
+    pub(super) fn new() -> Self {
+        Self {
+            report: None,
+            others: Others::default(),
+            standing: Standing::Early,
+            tariff: None,
+            surcharges: Surcharges { fast: None, us_only: None },
+            searches: 0,
+            ended: false,
+            error: false,
+        }
     }
 
     /// An event that is no plain content.
     pub(super) fn event(&mut self, route: WireFormat, payload: &[u8]) {
-        let Ok(payload) = Payload::read(payload) else {
+        let Ok(mut payload) = Payload::read(payload) else {
             return;
         };
         self.error |= payload.error || matches!(payload.kind, Kind::Error | Kind::FailedEnd);
         self.ended |= matches!(payload.kind, Kind::End | Kind::FailedEnd);
         let report = payload.report();
+        self.others = std::mem::take(&mut payload.others).or(std::mem::take(&mut self.others));
+        self.searches = self.searches.max(payload.searches);
+        self.surcharges = report.unwrap_or_default().surcharges.or(self.surcharges);
         self.tariff = payload.tariff(report).or(self.tariff);
         let shape = |report: Option<Report>| report.and_then(|report| report.shape);
         let format = Shape::format(shape(self.report).max(shape(report)), route);
@@ -94,12 +114,15 @@ impl Reading {
 
     /// A whole JSON body.
     pub(super) fn body(&mut self, body: &[u8]) {
-        let Ok(payload) = Payload::read(body) else {
+        let Ok(mut payload) = Payload::read(body) else {
             return;
         };
         self.ended = true;
         self.error = payload.error || payload.kind == Kind::Error;
         let report = payload.report();
+        self.others = std::mem::take(&mut payload.others).or(std::mem::take(&mut self.others));
+        self.searches = payload.searches;
+        self.surcharges = report.unwrap_or_default().surcharges;
         self.tariff = payload.tariff(report);
         if report.is_some() {
             self.report = report;
@@ -110,11 +133,14 @@ impl Reading {
     /// The usage; an output that the provider did not report is what was counted.
     pub(super) fn usage(&self, route: WireFormat, input: Tokens, counted: Tokens) -> Usage {
         let Some(report) = self.report.filter(Report::has_a_whole) else {
-            return Usage { service_tier: self.tariff, ..Usage::absent() };
+            return Usage { service_tier: self.tariff, surcharges: self.surcharges, ..Usage::absent() };
         };
         let fallback = Fallback { input: input.get(), output: counted.get() };
         let mut usage = report.usage(Shape::format(report.shape, route), fallback);
-        usage.service_tier = self.tariff;
+        if report.get(Field::Searches) == Count::Missing {
+            usage.searches = self.searches;
+        }
+        (usage.service_tier, usage.surcharges) = (self.tariff, self.surcharges);
         if self.standing == Standing::Final || self.standing == Standing::Running && self.ended {
             return usage;
         }
@@ -122,6 +148,11 @@ impl Reading {
         usage.output = usage.output.saturating_add(Tokens::saturating(unseen));
         usage.quality = Quality::Estimated;
         usage
+    }
+
+    /// What other models than the one that was asked for had of the usage.
+    pub(super) fn others(&self) -> Vec<OtherModel> {
+        self.others.usages()
     }
 
     fn report(&mut self, format: WireFormat, report: Report, standing: Standing) {
@@ -146,12 +177,12 @@ impl Payload {
     fn member(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Fault> {
         let first = cursor.peek()?;
         match (key.raw(), first) {
-            (b"usage" | b"usageMetadata", b'{') => self.outer = Some(Report::read(cursor)?),
+            (b"usage" | b"usageMetadata", b'{') => self.outer = Some(Report::read(cursor, &mut self.others)?),
             (b"prompt_eval_count" | b"eval_count", _) => self.outer.get_or_insert_default().member(cursor, key)?,
-            (b"meta", b'{') => self.inner = Some(Report::read(cursor)?).filter(Report::has_a_whole),
+            (b"meta", b'{') => self.inner = Some(Report::read(cursor, &mut self.others)?).filter(Report::has_a_whole),
             (b"response" | b"message" | b"delta", b'{') => cursor.object(|cursor, key| match key.raw() {
                 b"usage" | b"usageMetadata" if cursor.peek()? == b'{' => {
-                    self.inner = Some(Report::read(cursor)?);
+                    self.inner = Some(Report::read(cursor, &mut self.others)?);
                     Ok(())
                 }
                 b"service_tier" => self.name_tariff(cursor),
@@ -173,8 +204,8 @@ impl Payload {
                 self.has_choices = true;
                 cursor.skip()
             })?,
-            (b"candidates", b'[') => cursor.array(|cursor| self.holds(cursor, b"finishReason"))?,
-            (b"promptFeedback", b'{') => self.holds(cursor, b"blockReason")?,
+            (b"candidates", b'[') => cursor.array(|cursor| self.candidate(cursor))?,
+            (b"promptFeedback", b'{') => cursor.object(|cursor, key| self.reason(cursor, key, b"blockReason"))?,
             _ => cursor.skip()?,
         }
         Ok(())
@@ -207,11 +238,8 @@ impl Payload {
         })
     }
 
-    /// The report, with the searches that it does not name.
     fn report(&self) -> Option<Report> {
-        let report = self.outer.or(self.inner)?;
-        let named = report.get(Field::Searches) != Count::Missing || self.searches == 0;
-        Some(if named { report } else { report.with(Field::Searches, Count::Valid(self.searches)) })
+        self.outer.or(self.inner)
     }
 
     fn name_tariff(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
@@ -224,15 +252,27 @@ impl Payload {
         self.tariff.or_else(|| report?.tariff)
     }
 
-    /// Notes that Gemini has finished, if an object has this member.
-    fn holds(&mut self, cursor: &mut Cursor<'_>, reason: &[u8]) -> Result<(), Fault> {
+    /// One of Gemini's candidates, which names what was searched for.
+    fn candidate(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         if cursor.peek()? != b'{' {
             return cursor.skip();
         }
-        cursor.object(|cursor, key| {
-            self.finished |= key.raw() == reason && cursor.peek()? == b'"';
-            cursor.skip()
+        cursor.object(|cursor, key| match (key.raw(), cursor.peek()?) {
+            (b"groundingMetadata", b'{') => cursor.object(|cursor, key| match (key.raw(), cursor.peek()?) {
+                (b"webSearchQueries", b'[') => cursor.array(|cursor| {
+                    self.searches += 1;
+                    cursor.skip()
+                }),
+                _ => cursor.skip(),
+            }),
+            _ => self.reason(cursor, key, b"finishReason"),
         })
+    }
+
+    /// Notes that Gemini has finished, if this is the member that says why.
+    fn reason(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>, reason: &[u8]) -> Result<(), Fault> {
+        self.finished |= key.raw() == reason && cursor.peek()? == b'"';
+        cursor.skip()
     }
 
     const fn standing(&self, format: WireFormat) -> Standing {

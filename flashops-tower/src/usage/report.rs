@@ -3,11 +3,12 @@
 //! The names differ, the numbers mean the same or nearly so. Which provider's names they are is remembered: where a
 //! route says nothing better, the names say how the numbers are nested.
 
-use flashops_core::usage::ServiceTier;
+use flashops_core::usage::{ServiceTier, Surcharges};
 
 use super::count::Count;
+use super::others::Others;
 use crate::json::{Cursor, Fault, Text};
-use crate::tariff;
+use crate::tariff::{self, GEO, SPEED};
 
 /// The numbers of a usage object, whichever provider's names they have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(super) struct Report {
     /// What the call cost by the provider's account, in ticks: 10¹⁰ are one US dollar.
     pub(super) ticks: Option<u64>,
     pub(super) tariff: Option<ServiceTier>,
+    pub(super) surcharges: Surcharges,
     pub(super) shape: Option<Shape>,
 }
 
@@ -131,8 +133,8 @@ impl Field {
 }
 
 impl Report {
-    /// Reads a usage object; another value but null is a report without numbers.
-    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+    /// Reads a usage object, and what of it other models had; another value is a report without numbers.
+    pub(super) fn read(cursor: &mut Cursor<'_>, others: &mut Others) -> Result<Self, Fault> {
         let (mut report, mut attempts) = (Self::default(), None::<Self>);
         if cursor.peek()? != b'{' {
             cursor.skip()?;
@@ -140,14 +142,20 @@ impl Report {
         }
         cursor.object(|cursor, key| match key.raw() {
             b"iterations" if cursor.peek()? == b'[' => cursor.array(|cursor| {
-                let one = attempts.get_or_insert_default();
-                *one = one.each(&Self::read(cursor)?, Count::plus);
+                let one = others.iteration(cursor)?;
+                let sum = attempts.get_or_insert_default();
+                *sum = sum.plus(&one);
                 Ok(())
             }),
             _ => report.member(cursor, key),
         })?;
         // Anthropic bills what its iterations sum up to, and shows only a part of it at the top.
         Ok(attempts.map_or(report, |sum| report.or_newer(&sum)))
+    }
+
+    /// The sum of two reports.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        self.each(other, Count::plus)
     }
 
     pub(super) const fn get(&self, field: Field) -> Count {
@@ -197,6 +205,7 @@ impl Report {
                 b"completion_tokens_details" | b"output_tokens_details" | b"cache_creation" | b"server_tool_use",
                 b'{',
             ) => self.parts(cursor, key),
+            (b"server_side_tool_usage_details", b'{') => self.tool_usage(cursor),
             (b"billed_units" | b"tokens", b'{') => {
                 self.shape = self.shape.max(Some(Shape::Cohere));
                 self.parts(cursor, key)
@@ -212,6 +221,14 @@ impl Report {
             ) => cursor.array(|cursor| self.modality(cursor, key)),
             (b"service_tier" | b"serviceTier" | b"trafficType", _) => {
                 self.tariff = tariff::read(cursor)?.or(self.tariff);
+                Ok(())
+            }
+            (b"speed", b'"') => {
+                self.surcharges.fast = tariff::surcharge(cursor, SPEED)?.or(self.surcharges.fast);
+                Ok(())
+            }
+            (b"inference_geo", b'"') => {
+                self.surcharges.us_only = tariff::surcharge(cursor, GEO)?.or(self.surcharges.us_only);
                 Ok(())
             }
             (b"cost_in_usd_ticks", b'0'..=b'9') => {
@@ -235,6 +252,18 @@ impl Report {
                 false => Count::read(cursor)?,
             };
             Ok(())
+        })
+    }
+
+    /// How often xAI called each of its tools; of those that search, all together.
+    fn tool_usage(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        cursor.object(|cursor, tool| match tool.raw() {
+            b"web_search_calls" | b"x_search_calls" => {
+                let calls = Count::read(cursor)?;
+                self.counts[Field::Searches as usize] = self.get(Field::Searches).plus(calls);
+                Ok(())
+            }
+            _ => cursor.skip(),
         })
     }
 
@@ -272,6 +301,7 @@ impl Report {
             counts: std::array::from_fn(|field| with(self.counts[field], other.counts[field])),
             ticks: other.ticks.or(self.ticks),
             tariff: other.tariff.or(self.tariff),
+            surcharges: other.surcharges.or(self.surcharges),
             shape: self.shape.max(other.shape),
         }
     }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use flashops_core::alert::Alerts;
 use flashops_core::budget::{Budget, CurrentBudget};
 use flashops_core::clock::{Clock, CoarseClock};
 use flashops_core::config::Config;
@@ -112,6 +113,11 @@ impl<T: Store> Controls<T> {
     /// How far estimates were off.
     pub const fn estimate_errors(&self) -> &Arc<EstimateErrors> {
         &self.parts.errors
+    }
+
+    /// What tells an operator. Sinks can be added.
+    pub const fn alerts(&self) -> &Arc<Alerts> {
+        &self.parts.alerts
     }
 
     /// Which addresses may come: to administrators' routes, and at all. Its rules can be replaced.

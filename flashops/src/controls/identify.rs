@@ -22,6 +22,11 @@ impl ConfiguredCallers {
         };
         Self { callers: Arc::new(callers), anonymous }
     }
+
+    /// The table.
+    pub const fn table(&self) -> &Arc<CallerTable> {
+        &self.callers
+    }
 }
 
 impl Identify for ConfiguredCallers {

@@ -76,6 +76,7 @@
 //!
 //! What this module does not do: compress, speak TLS, or serve. tower-http and your server do.
 
+mod alerts;
 #[allow(clippy::module_inception, reason = "the file is about one type, and that is its name")]
 mod controls;
 #[cfg(feature = "redis")]

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use flashops_core::alert::Alerts;
 use flashops_core::budget::{Budget, CurrentBudget, RateLimiter};
 use flashops_core::clock::Clock;
 use flashops_core::config::Config;
@@ -11,6 +12,7 @@ use flashops_tower::budget::ModelRoute;
 use flashops_tower::http_metrics::FindRoute;
 use flashops_tower::ip_allow::AddressList;
 
+use super::alerts::alerts;
 use super::edge::address_rules;
 use super::observe;
 
@@ -25,16 +27,20 @@ pub(super) struct Parts<T: Store> {
     pub(super) health: HealthRegistry,
     pub(super) route_of: Option<FindRoute>,
     pub(super) timer: Option<Arc<dyn Clock>>,
+    pub(super) alerts: Arc<Alerts>,
     recorder: Arc<dyn Recorder>,
 }
 
 impl<T: Store> Parts<T> {
     pub(super) fn new(config: &Config, store: Arc<T>, recorder: impl Recorder, own: Vec<ModelRoute>) -> Self {
         let options = config.options();
+        let policy = Arc::new(config.policy().clone());
         let threshold = TokenThreshold::new(options.threshold_tokens.get(), options.threshold_window)
             .expect("a configuration has checked its threshold");
         let prices = Prices::from(Arc::clone(config.prices()));
-        let recorder: Arc<dyn Recorder> = Arc::new((observe::recorders(config, &prices), recorder));
+        let alerts = alerts(config, policy, prices.clone(), store.now());
+        let observers = (observe::recorders(config, &prices), Arc::clone(&alerts));
+        let recorder: Arc<dyn Recorder> = Arc::new((observers, recorder));
         let told = Arc::clone(&recorder);
         let tally = Tally::with_bounds(threshold, Tally::DEFAULT_MAX_ROWS)
             .on_threshold(move |reached| told.record(&Event::OrgThreshold(reached)));
@@ -51,6 +57,7 @@ impl<T: Store> Parts<T> {
             health: HealthRegistry::new(),
             route_of: None,
             timer: None,
+            alerts,
             recorder,
         }
     }

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use flashops_core::alert::AlertRules;
 use flashops_core::config::Config;
 use flashops_core::price::PriceError;
 use flashops_core::store::{Store, Succeed};
@@ -57,8 +58,8 @@ impl<T: Succeed> Controls<T> {
     /// limits are the same nothing happens to accounts. Addresses, prices and limits change one after the other, each
     /// at once.
     ///
-    /// The store and its bounds, the threshold of the tally, and what is logged and measured, but for what is slow, are
-    /// decided when the service starts.
+    /// The store and its bounds, the threshold of the tally, where alerts go, and what is logged and measured, but for
+    /// what is slow, are decided when the service starts.
     ///
     /// # Errors
     ///
@@ -69,8 +70,12 @@ impl<T: Succeed> Controls<T> {
         let budget = self.parts.budget.load();
         budget.price_handle().replace(Arc::clone(config.prices())).map_err(ReloadError::Prices)?;
         if in_force.policy() != config.policy() {
-            let store = budget.store().succeed(Arc::new(config.policy().clone()));
+            let policy = Arc::new(config.policy().clone());
+            let store = budget.store().succeed(Arc::clone(&policy));
+            self.parts.alerts.replace(policy, &config.alerts().rules, store.now());
             self.parts.budget.replace(budget.with_store(store));
+        } else if in_force.alerts().rules != config.alerts().rules {
+            self.parts.alerts.replace_rules(&config.alerts().rules, budget.store().now());
         }
         self.parts.addresses.replace(address_rules(config.http()));
         self.current.store(Arc::new(Stack::new(config, &self.parts)));
@@ -83,12 +88,18 @@ impl<T: Succeed> Controls<T> {
 fn check_start(before: &Config, after: &Config) -> Result<(), ReloadError> {
     let (old, new) = (before.options(), after.options());
     let threshold = |config: &Config| (config.options().threshold_tokens, config.options().threshold_window);
+    let goes_to = |config: &Config| {
+        let mut alerts = config.alerts().clone();
+        alerts.rules = AlertRules::NONE;
+        alerts
+    };
     let mut observe = before.observe().clone();
     observe.slow = after.observe().slow;
     let fixed = [
         (before.store() == after.store(), "[store]"),
         (old.bounds == new.bounds, "[policy] max_keys and max_reservations"),
         (threshold(before) == threshold(after), "[policy] threshold_tokens and threshold_window"),
+        (goes_to(before) == goes_to(after), "[alerts] log, alertmanager, slack and link"),
         (observe == *after.observe(), "[observe] log, metrics, max_tenants and gen_ai"),
     ];
     match fixed.into_iter().find(|(same, _)| !same) {

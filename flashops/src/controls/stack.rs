@@ -66,6 +66,7 @@ impl<T: Store> Stack<T> {
             .with_headers(headers)
             .with_reject(reject)
             .with_stored_content(options.stored_content)
+            .with_searches_per_call(options.searches_per_call)
             .with_unmetered_routes(options.unmetered_routes)
             .with_inspect_bytes(options.inspect_bytes);
         let fallback = FallbackLayer::new(budget, routes.to_vec());

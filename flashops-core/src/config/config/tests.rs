@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::alert::WebhookUrl;
 use crate::caller::Caller;
 use crate::config::{
     Anonymous, Dialect, Format, HeaderFamilies, MAX_ROUTES, NoSources, OnOver, OnStoreError, SpentStatus,
@@ -41,6 +42,13 @@ fn stub() -> Stub {
         ("prices.toml", BOOK.trim_start_matches("currency = \"EUR\"\nscale = 6\n")),
         ("euro.toml", BOOK),
         ("bad.toml", "scale = 13"),
+        (
+            "litellm.json",
+            r#"{"imported": {"litellm_provider": "them", "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "mode": "chat"},
+                "house": {"litellm_provider": "them", "input_cost_per_token": 9, "output_cost_per_token": 9},
+                "images": {"litellm_provider": "them", "output_cost_per_image": 1}}"#,
+        ),
+        ("bad.json", "[]"),
         ("key", "\tsk-secret-file \n"),
         ("empty", "\n"),
         ("two-keys", "sk-secret-1\nsk-secret-2\n"),
@@ -119,6 +127,25 @@ fn the_documented_example_means_what_it_says() {
 }
 
 #[test]
+fn prices_of_litellms_file_stand_between_the_embedded_book_and_the_own_file() {
+    let with =
+        |more: &str| config(&format!("[prices]\nlitellm = \"litellm.json\"\nlitellm_as_of = \"2026-11-20\"\n{more}"));
+    let provider = |config: &Config, model: &str| config.prices().model(model).map(|model| model.provider().to_owned());
+    let known = |config: &Config| ["gpt-4o", "imported", "house"].map(|model| provider(config, model));
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(known(&with("")), [some("openai"), some("them"), some("them")]);
+    assert_eq!(known(&with("file = \"prices.toml\"")), [some("openai"), some("them"), some("us")]);
+    assert_eq!(known(&with("replace = true")), [None, some("them"), some("them")]);
+    assert_eq!(known(&with("replace = true\nfile = \"prices.toml\"")), [None, some("them"), some("us")]);
+
+    let told = with("");
+    let import = told.imported().unwrap();
+    assert_eq!(import.ignored.iter().map(|(key, times)| (&**key, *times)).collect::<Vec<_>>(), [("mode", 1)]);
+    assert_eq!(import.skipped.iter().map(|(model, _)| &**model).collect::<Vec<_>>(), ["images"]);
+    assert!(config("").imported().is_none());
+}
+
+#[test]
 fn without_sections_there_are_no_limits_no_keys_and_only_defaults() {
     let config = Config::from_toml("", &NoSources).unwrap();
     assert_eq!(config.policy(), &Policy::new(Vec::new()).unwrap());
@@ -158,6 +185,7 @@ fn the_defaults_written_out_are_the_defaults() {
         input_estimate = "bytes"
         output_estimate = "cap"
         stored_content = "context-window"
+        searches_per_call = 10
         unmetered_routes = "refuse"
         inspect_bytes = 8388608
         anonymous = "by-ip"
@@ -197,6 +225,7 @@ fn every_switch_can_be_changed() {
         input_estimate = "calibrated"
         output_estimate = "learned"
         stored_content = "refuse"
+        searches_per_call = 0
         unmetered_routes = "pass"
         inspect_bytes = 1
         anonymous = "refuse"
@@ -220,7 +249,7 @@ fn every_switch_can_be_changed() {
 
     let options = changed.options();
     assert_eq!((options.stored_content, options.inspect_bytes), (StoredContent::Refuse, 1));
-    assert_eq!(options.unmetered_routes, UnmeteredRoutes::Pass);
+    assert_eq!((options.unmetered_routes, options.searches_per_call), (UnmeteredRoutes::Pass, 0));
     assert_eq!((options.anonymous, options.spent_status), (Anonymous::Refuse, SpentStatus::PaymentRequired));
     assert_eq!(options.max_wait, Duration::ZERO);
     assert_eq!(options.headers, HeaderFamilies { legacy: true, anthropic: true, ..HeaderFamilies::NONE });
@@ -407,6 +436,21 @@ fn a_mistake_in_the_prices_is_one_line_with_its_key_and_place() {
 }
 
 #[test]
+fn mistakes_in_alerts_say_what_to_do() {
+    each_has_its_error(include_str!("../mistakes/alerts.txt"));
+}
+
+#[test]
+fn a_webhook_comes_from_the_text_a_file_or_the_environment_and_is_shown_nowhere() {
+    let sources = Stub(HashMap::from([("url", "https://hooks/secret\n"), ("$URL", "https://hooks/secret")]));
+    for text in ["slack = \"https://hooks/secret\"", "slack_file = \"url\"", "slack_env = \"URL\""] {
+        let config = Config::from_toml(&format!("[alerts]\n{text}"), &sources).unwrap();
+        assert_eq!(config.alerts().slack.as_ref().map(WebhookUrl::expose), Some("https://hooks/secret"));
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}
+
+#[test]
 fn no_threshold_is_rounded_or_negative_or_endless() {
     for bad in ["0.0005", "-0.5", "+0.5", "1e0", "inf", "nan", "1_0.0", "100.0", "0x1", "[0.5]", "true", "1979-05-27"] {
         let error = error(&limit(&format!("window = \"1m\"\nthresholds = [{bad}]")));
@@ -564,7 +608,7 @@ proptest! {
 
     #[test]
     fn a_key_with_any_value_is_read_or_refused_in_one_line(
-        section in "(\\[\\[(caller|limit|route)\\]\\]|\\[(policy|prices)\\])",
+        section in "(\\[\\[(caller|limit|route)\\]\\]|\\[(alerts|http|policy|prices)\\])",
         key in prop::sample::select(crate::config::schema::PUBLIC_KEYS.to_vec()),
         value in "(-?[0-9]{1,20}|[0-9]\\.[0-9]{1,5}|true|\\[\\]|\\{\\}|\"[a-z0-9/*!-]{0,8}\"|inf|1979-05-27)",
     ) {

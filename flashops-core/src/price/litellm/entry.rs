@@ -26,6 +26,12 @@ const READERS: [&str; 2] = ["embedding", "rerank"];
 
 const TIERS: [ServiceTier; 4] = [ServiceTier::Standard, ServiceTier::Batch, ServiceTier::Flex, ServiceTier::Priority];
 
+/// Decimal places of a multiplier.
+const THOUSANDTHS: i64 = 3;
+
+/// The largest multiplier, in thousandths, as in a price book.
+const MOST_TIMES: u64 = 100_000;
+
 /// What an entry came to.
 pub(super) struct Read {
     pub(super) model: Model,
@@ -43,6 +49,8 @@ struct Reader {
     source: Option<String>,
     max_input: Option<u64>,
     max_output: Option<u64>,
+    fast: Option<u64>,
+    us: Option<u64>,
     per_request: u64,
     per_search: u64,
     rounded: Vec<RoundedPrice>,
@@ -84,6 +92,7 @@ impl Reader {
             "tiered_pricing" => self.tiered(name, value)?,
             "input_cost_per_request" => self.per_request = self.price(name, key, value, PER_PIECE)?,
             "input_cost_per_query" => self.per_search = self.price(name, key, value, PER_PIECE)?.max(self.per_search),
+            "provider_specific_entry" if value.get().starts_with('{') => self.multipliers(value)?,
             "search_context_cost_per_query" => self.searches(name, key, value)?,
             _ => match PriceKey::read(key) {
                 Some(of) => {
@@ -138,6 +147,21 @@ impl Reader {
         Ok(())
     }
 
+    /// `{"fast": 2.0, "us": 1.1}`, and what other providers have there.
+    fn multipliers(&mut self, value: &RawValue) -> Result<(), String> {
+        let members: Members<'_> = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
+        for (key, value) in &members {
+            let multiplier = scaled(number(value), THOUSANDTHS).filter(|&(thousandths, _)| thousandths <= MOST_TIMES);
+            match (key.as_str(), multiplier) {
+                ("fast", Some((thousandths, _))) => self.fast = Some(thousandths),
+                ("us", Some((thousandths, _))) => self.us = Some(thousandths),
+                ("fast" | "us", None) => return Err(format!("`{key}` is no multiplier: {value}")),
+                _ => self.ignored.push(format!("provider_specific_entry.{key}")),
+            }
+        }
+        Ok(())
+    }
+
     /// `{"search_context_size_low": …}`: the dearest.
     fn searches(&mut self, name: &str, key: &str, value: &RawValue) -> Result<(), String> {
         let sizes: Members<'_> = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
@@ -168,8 +192,11 @@ impl Reader {
             unit: MoneyUnit::NANO_USD,
             standard: tariff,
             special: tariffs,
+            fast: self.fast,
+            us: self.us,
             per_request: self.per_request,
             per_search: self.per_search,
+            per_search_once: false,
             version,
         };
         let model = Model {

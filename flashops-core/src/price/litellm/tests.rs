@@ -203,3 +203,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn multipliers_for_a_speed_and_a_place_are_imported_and_what_else_stands_there_is_told() {
+    let cost = r#""input_cost_per_token": 4e-06, "output_cost_per_token": 2e-05"#;
+    let entry = |specific: &str| format!(r#"{{"m": {{{cost}, "provider_specific_entry": {specific}}}}}"#);
+    for (specific, fast, us, ignored) in [
+        (r#"{"us": 1.1, "fast": 2}"#, Some(2_000), Some(1_100), &[][..]),
+        (r#"{"fast": "6.0"}"#, Some(6_000), None, &[]),
+        (r#"{"free_images": 3}"#, None, None, &["provider_specific_entry.free_images"]),
+        (r#""text""#, None, None, &["provider_specific_entry"]),
+    ] {
+        let import = import(&entry(specific));
+        let price = import.book.price("m", UnixSeconds(0)).unwrap();
+        assert_eq!((price.fast(), price.us()), (fast, us), "{specific}");
+        assert_eq!(import.ignored.into_keys().collect::<Vec<_>>(), ignored, "{specific}");
+    }
+    for wrong in [r#"{"fast": -1}"#, r#"{"us": 1000}"#] {
+        assert_eq!(import(&entry(wrong)).skipped.len(), 1, "{wrong}");
+    }
+}

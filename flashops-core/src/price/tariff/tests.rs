@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::clock::UnixSeconds;
+use crate::estimate::Estimate;
 use crate::price::{Price, PriceBook, TokenClass};
 use crate::units::Tokens;
 use crate::usage::{ServiceTier, Usage};
@@ -98,7 +99,9 @@ fn a_multiplied_price_is_rounded_up() {
 fn a_hold_for_a_dear_tariff_covers_it_and_one_for_a_cheap_tariff_covers_the_standard_one() {
     let price = price_of("flat = \"2\"\n[model.price.flex]\nflat = \"1\"\n[model.price.priority]\nflat = \"4\"");
     let million = Tokens::new(1_000_000).unwrap();
-    let most = |tier| price.most(million, Tokens::ZERO, tier).get() / 1_000_000_000;
+    let most = |tier| {
+        price.most(&Estimate { input: million, service_tier: tier, ..Estimate::default() }).get() / 1_000_000_000
+    };
     assert_eq!([ServiceTier::Standard, SPECIAL[0], SPECIAL[1], SPECIAL[2]].map(most), [2, 2, 2, 4]);
 }
 
@@ -178,7 +181,7 @@ proptest! {
         let input = Tokens::new(tokens[0] + tokens[1] + more_input).unwrap();
         let output = Tokens::new(tokens[2] + more_output).unwrap();
         for tier in [ServiceTier::Standard, ServiceTier::Priority] {
-            let most = price.most(input, output, tier).get();
+            let most = price.most(&Estimate { input, output, service_tier: tier, ..Estimate::default() }).get();
             // What was asked for, or the standard one instead.
             prop_assert!(cost(&price, Some(tier), tokens) <= most);
             prop_assert!(cost(&price, Some(ServiceTier::Standard), tokens) <= most);

@@ -81,6 +81,7 @@ mod totals;
 mod tests;
 
 pub use report::{Dimension, Group, OrgShare, Report, ReportRow, ThresholdReport};
+pub(crate) use row::shown;
 pub use row::{MAX_ROW_NAME, RowKey};
 pub use tally::Tally;
 pub use threshold::{ThresholdReached, TokenThreshold, TokenThresholdError};

@@ -166,7 +166,7 @@ impl fmt::Debug for RowKey {
 }
 
 /// A name as it is shown.
-pub(super) fn shown(name: &str) -> Arc<str> {
+pub(crate) fn shown(name: &str) -> Arc<str> {
     if fits(name) {
         return name.into();
     }

@@ -7,7 +7,7 @@ use super::minutes::{Minutes, minute};
 use super::room::Room;
 use super::row::{REST, RowId, RowKey, shown};
 use super::threshold::{OrgAlarm, ThresholdReached, TokenThreshold};
-use crate::clock::Tick;
+use crate::clock::Moment;
 use crate::key::Fingerprint;
 use crate::record::CallInfo;
 
@@ -51,7 +51,7 @@ pub(super) struct Note<'a> {
     pub(super) counted: Totals,
     /// The limit that refused.
     pub(super) limit: Option<&'a str>,
-    pub(super) at: Tick,
+    pub(super) at: Moment,
 }
 
 /// The organisation has no row, and there is no room for one.
@@ -69,7 +69,7 @@ impl Shard {
         threshold: &TokenThreshold,
     ) -> Result<Option<ThresholdReached>, NoRoom> {
         let place = self.place(id, note.call, room)?;
-        let (minute, mut begun) = (minute(note.at), false);
+        let (minute, mut begun) = (minute(note.at.tick), false);
         if let Some(row) = self.rows.get_bucket_mut(place) {
             begun = row.count(minute, &note.counted, room);
         }
@@ -137,9 +137,9 @@ impl Shard {
 
     fn watch(&mut self, id: RowId, note: &Note<'_>, threshold: &TokenThreshold) -> Option<ThresholdReached> {
         let org = self.org(id.org())?;
-        let tokens = org.alarm.count(note.counted.total_tokens(), threshold, note.at)?;
+        let tokens = org.alarm.count(note.counted.total_tokens(), threshold, note.at.tick)?;
         let (amount, window) = (threshold.tokens(), threshold.window());
-        Some(ThresholdReached { org: Arc::clone(&org.name), tokens, amount, window })
+        Some(ThresholdReached { org: Arc::clone(&org.name), tokens, amount, window, at: note.at })
     }
 
     fn count_refusal(&mut self, limit: &str) {

@@ -8,7 +8,7 @@ use super::room::Room;
 use super::row::{RowId, RowKey};
 use super::shard::{Note, Shard};
 use super::threshold::{ThresholdReached, TokenThreshold};
-use crate::clock::{Moment, Tick};
+use crate::clock::Moment;
 use crate::record::{CallInfo, Event, FallbackReason, Recorder};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
@@ -176,22 +176,22 @@ impl Recorder for Tally {
     fn record(&self, event: &Event<'_>) {
         match event {
             Event::Settled(settled) => {
-                self.count(&note(settled.call, Totals::of(settled), settled.ended.tick));
+                self.count(&note(settled.call, Totals::of(settled), settled.ended));
             }
             Event::Denied { call, denied, policy } => {
                 let limit = policy.limits().get(denied.limit.get()).map(crate::limit::Limit::name);
-                self.count(&Note { limit, ..note(call, Totals::REFUSED, call.started.tick) });
+                self.count(&Note { limit, ..note(call, Totals::REFUSED, call.started) });
             }
             Event::Reserved { call } => self.know(call),
             Event::FellBack(fell) => {
                 self.fallbacks[fell.reason as usize].fetch_add(1, Ordering::Relaxed);
             }
-            Event::Voided { call } => self.count(&note(call, Totals::VOIDED, call.started.tick)),
+            Event::Voided { call } => self.count(&note(call, Totals::VOIDED, call.started)),
             Event::Exceeded { .. } | Event::OrgThreshold(_) | Event::Threshold { .. } => {}
         }
     }
 }
 
-const fn note(call: &CallInfo, counted: Totals, at: Tick) -> Note<'_> {
+const fn note(call: &CallInfo, counted: Totals, at: Moment) -> Note<'_> {
     Note { call, counted, limit: None, at }
 }

@@ -36,6 +36,8 @@ fn settle(tally: &Tally, call: &CallInfo, tokens: u64, ended: Moment) {
     let (ending, outcome) = (Ending::Complete, None);
     tally.record(&Event::Settled(&SettledCall {
         call,
+        limits: LimitSet::EMPTY,
+        policy: unlimited(),
         ending,
         usage: &usage,
         estimate: Estimate::default(),
@@ -52,6 +54,12 @@ fn deny(tally: &Tally, call: &CallInfo, policy: &Policy) {
     let limit = policy.indexed().next().unwrap().0;
     let denied = Denied { limit, violated: LimitSet::EMPTY, asked: 1, remaining: 0, retry: Retry::Never };
     tally.record(&Event::Denied { call, denied: &denied, policy });
+}
+
+/// A policy without limits.
+fn unlimited() -> &'static Policy {
+    static NONE: OnceLock<Policy> = OnceLock::new();
+    NONE.get_or_init(|| Policy::new(Vec::new()).unwrap())
 }
 
 fn policy(name: &str) -> Policy {
@@ -94,9 +102,11 @@ impl Step {
                 let usage = &Usage { cache_read: input, reasoning, quality, ..Usage::exact() };
                 let (call, cost, ended) = (&call, cost.map(Cost::saturating), now);
                 let (estimate, held_output) = (Estimate::default(), Tokens::ZERO);
-                let (price, outcome, first_output) = (None, None, None);
+                let (price, outcome, first_output, limits) = (None, None, None, LimitSet::EMPTY);
                 let settled = SettledCall {
                     call,
+                    limits,
+                    policy: unlimited(),
                     ending,
                     usage,
                     estimate,
@@ -571,9 +581,21 @@ fn what_a_provider_refuses_without_usage_is_no_estimate_and_what_it_charges_is_o
         let call = &call(Caller::new("ann", "acme"), "m", "/r", now);
         let usage = &Usage::estimated(Tokens::saturating(input), Tokens::ZERO);
         let (estimate, held_output, ended) = (Estimate::default(), Tokens::ZERO, now);
-        let (cost, price, outcome) = (None, None, None);
-        let settled =
-            SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, ended, first_output: None };
+        let (cost, price, outcome, limits) = (None, None, None, LimitSet::EMPTY);
+        let settled = SettledCall {
+            call,
+            limits,
+            policy: unlimited(),
+            ending,
+            usage,
+            estimate,
+            held_output,
+            cost,
+            price,
+            outcome,
+            ended,
+            first_output: None,
+        };
         tally.record(&Event::Settled(&settled));
     }
     let totals = tally.report(None, now, |_| true).totals;
@@ -588,9 +610,21 @@ fn a_call_whose_provider_contradicts_itself_is_counted() {
         let usage = &Usage { quality: Quality::Estimated, inconsistent, ..Usage::exact() };
         let (ending, ended) = (Ending::Complete, now);
         let (estimate, held_output, call) = (Estimate::default(), Tokens::ZERO, &call);
-        let (cost, price, outcome, first_output) = (None, None, None, None);
-        let settled =
-            SettledCall { call, ending, usage, estimate, held_output, cost, price, outcome, first_output, ended };
+        let (cost, price, outcome, first_output, limits) = (None, None, None, None, LimitSet::EMPTY);
+        let settled = SettledCall {
+            call,
+            limits,
+            policy: unlimited(),
+            ending,
+            usage,
+            estimate,
+            held_output,
+            cost,
+            price,
+            outcome,
+            first_output,
+            ended,
+        };
         tally.record(&Event::Settled(&settled));
     }
     let totals = tally.report(None, now, |_| true).totals;

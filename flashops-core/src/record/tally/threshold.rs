@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Tally;
 use crate::account::{Alarm, Once};
-use crate::clock::Tick;
+use crate::clock::{Moment, Tick};
 use crate::window::{Ring, RingSpan};
 
 /// How many tokens an organisation may settle in a window before somebody is told.
@@ -45,6 +45,8 @@ pub struct ThresholdReached {
     pub amount: u64,
     /// The window.
     pub window: Duration,
+    /// When it was reached.
+    pub at: Moment,
 }
 
 impl TokenThreshold {

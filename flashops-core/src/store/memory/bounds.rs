@@ -5,7 +5,7 @@ pub struct Bounds {
     /// The most keys of each scope. A key beyond it shares one account with others of its kind until an idle key has
     /// gone.
     pub max_keys: usize,
-    /// The most reservations held at a time. One beyond it is [`StoreError::Full`].
+    /// The most reservations held at a time. One beyond it is [`StoreError::Full`](crate::store::StoreError::Full).
     pub max_reservations: usize,
 }
 

@@ -183,6 +183,17 @@ fn iterations_are_billed_as_their_sum() {
 }
 
 #[test]
+fn iterations_name_no_more_models_than_are_told_apart_and_none_is_lost() {
+    let iteration = |n| format!(r#"{{"model":"m{n}","input_tokens":1,"output_tokens":1}}"#);
+    let iterations = (0..20).map(iteration).collect::<Vec<_>>().join(",");
+    let body = format!(r#"{{"usage":{{"iterations":[{iterations}]}}}}"#);
+    let meter = read(AnthropicMessages, BodyKind::Json, &[body.as_bytes()]);
+    let others = meter.other_models();
+    assert_eq!((meter.usage().total().get(), others.len()), (40, 8));
+    assert!(others.iter().all(|other| other.usage.total().get() == 2));
+}
+
+#[test]
 fn errors_inside_a_stream_are_seen() {
     let cases = [
         (OpenAiChat, r#"{"error":{"message":"busy"}}"#, true, false),
