@@ -6,8 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The packages whose tests documents speak of.
-const PACKAGES: [&str; 7] =
-    ["benches", "examples", "flashops", "flashops-axum", "flashops-core", "flashops-testkit", "flashops-tower"];
+const PACKAGES: [&str; 8] = [
+    "benches",
+    "examples",
+    "flashops",
+    "flashops-axum",
+    "flashops-core",
+    "flashops-redis",
+    "flashops-testkit",
+    "flashops-tower",
+];
 
 /// The rows of docs/compare.md: what is reported of gateways, as far as one process can have it.
 const PAINS: [u32; 18] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20];
