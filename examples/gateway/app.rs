@@ -136,7 +136,7 @@ async fn chat(State(models): State<Models>, mut request: Request) -> Response {
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let bytes = match Inspected::read(WireFormat::OpenAiChat, bytes.clone()) {
         Ok(request) if request.model().is_none() => {
-            request.rewrite(Rewrite { model: Some(&model), ..Rewrite::default() })
+            request.rewrite(Rewrite { model: Some(model), ..Rewrite::default() })
         }
         _ => bytes,
     };
