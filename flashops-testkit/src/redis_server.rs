@@ -149,6 +149,6 @@ fn command() -> Command {
         }
     }
     panic!(
-        "these tests need redis-server; on Debian, `cargo xtask test` installs it, or install the package redis-tools"
+        "these tests need redis-server; on Debian, `cargo xtask test` fetches it, or install the package redis-tools"
     );
 }
