@@ -20,8 +20,8 @@ pub(crate) fn reloader(controls: Arc<Controls>, providers: Providers) -> Reloade
     Reloader::new(controls, move || read(&known, &providers).map_err(|message| -> LoadError { message.into() }))
 }
 
-/// An error of the settings stays on its thread, and its message does not have to. Keys change with a configuration that
-/// will be taken, and not with one that is refused.
+/// An error of the settings stays on its thread, and its message does not have to. Keys change with a configuration
+/// that will be taken, and not with one that is refused.
 fn read(controls: &Controls, providers: &Providers) -> Result<Config, String> {
     let message = |error: Box<dyn std::error::Error>| error.to_string();
     let config = configuration().map_err(message)?;

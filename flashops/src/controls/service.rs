@@ -13,8 +13,9 @@ use super::stack::{Stack, Stacked};
 /// A service under all layers of the configuration in force.
 ///
 /// The layers are built around a clone of the inner service when this is first asked whether it is ready, and anew when
-/// another configuration has come into force since; requests under way go on under the one that they began with. A clone
-/// builds its own. So a service that is only cloned, as a router's are, keeps nothing of configurations that are gone.
+/// another configuration has come into force since; requests under way go on under the one that they began with. A
+/// clone builds its own. So a service that is only cloned, as a router's are, keeps nothing of configurations that are
+/// gone.
 pub struct Controlled<S, K: Store, T> {
     inner: S,
     current: Arc<ArcSwap<Stack<K>>>,
