@@ -1,4 +1,5 @@
-//! Settlements: nobody waits for them, and none may be lost. Each is sent until it is answered.
+//! What nobody waits for, and what may not be lost: settlements, each sent until it is answered, and holds that a server
+//! has to be told again.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::time::sleep;
 use crate::decide::TARGET;
 use crate::exchange::attempt;
 use crate::link::Link;
-use crate::reply::Raw;
+use crate::reply::{Raw, Status};
 use crate::script::Name;
 use crate::shared::{Job, Shared};
 
@@ -38,6 +39,21 @@ pub(crate) async fn deliver(shared: &Shared, link: &mut Link, job: &mut Job) -> 
         shared.granted.lock().remove(&id);
     }
     Ok(raw)
+}
+
+/// Tells a server of a hold that it may not know: once, and also where it is not asked for a while, because there is a new
+/// connection to it.
+pub(crate) async fn tell_again(shared: &Shared, link: &mut Link, job: &Job) -> Result<Raw, StoreError> {
+    if job.id.is_some_and(|id| shared.granted.lock().contains_key(&id)) {
+        // It was never the server's.
+        return Ok(Raw::local(Status::Replayed));
+    }
+    let told = attempt(shared, link, job, job.name, ATTEMPT).await;
+    told.map_err(|fault| {
+        shared.counters.faults.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(target: TARGET, why = fault.why, "a hold is not told again yet");
+        StoreError::Unavailable(fault.why)
+    })
 }
 
 /// Whether it settles what was granted without the server, which has to be told for whom.

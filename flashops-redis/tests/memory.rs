@@ -6,18 +6,9 @@ use flashops_core::store::{ReservationId, Settle, Store, StoreError};
 use flashops_redis::RedisStore;
 use flashops_testkit::redis_server::RedisServer;
 use support::{
-    AMOUNT, PATIENT, ann, open, plain, reserve, settle, sums, tokens, until_it_answers, until_it_is_counted,
+    AMOUNT, ENOUGH, FULL, PATIENT, ann, limit_memory, open, reserve, settle, sums, tokens, until_it_answers,
+    until_it_is_counted,
 };
-
-/// Less than any server has in use; and as much as there is.
-const FULL: &str = "1";
-const ENOUGH: &str = "0";
-
-async fn limit_memory(server: &RedisServer, bytes: &str) {
-    let (mut command, mut other) = (redis::cmd("CONFIG"), plain(server).await);
-    command.arg("SET").arg("maxmemory").arg(bytes);
-    let _set: String = command.query_async(&mut other).await.expect("it is ours");
-}
 
 /// Settles while nothing can be written, and says how many settlements are kept.
 fn settle_later(store: &RedisStore, ids: &[u128], used: u64) -> usize {

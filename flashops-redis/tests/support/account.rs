@@ -101,3 +101,13 @@ pub(crate) async fn until_it_is_counted(server: &RedisServer) {
     };
     tokio::time::timeout(Duration::from_secs(20), counted).await.expect("it says so");
 }
+
+/// Less than any server has in use; and as much as there is.
+pub(crate) const FULL: &str = "1";
+pub(crate) const ENOUGH: &str = "0";
+
+pub(crate) async fn limit_memory(server: &RedisServer, bytes: &str) {
+    let (mut command, mut other) = (redis::cmd("CONFIG"), plain(server).await);
+    command.arg("SET").arg("maxmemory").arg(bytes);
+    let _set: String = command.query_async(&mut other).await.expect("it is ours");
+}
