@@ -16,16 +16,20 @@ use crate::shared::{Job, Shared};
 
 /// How long one attempt may take: longer than a decision, for which a client waits.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// What a settlement is told: its identity, its numbers, and the text by which it is recognised.
+const SETTLE_ARGS: usize = 3;
 /// Between two attempts: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Sends a settlement until the server has answered.
 pub(crate) async fn deliver(shared: &Shared, link: &mut Link, job: &mut Job) -> Result<Raw, StoreError> {
-    let name = if is_charge(shared, job) { Name::Charge } else { Name::Settle };
     let mut pause = FIRST_PAUSE;
     let raw = loop {
+        let name = name(shared, job);
         match attempt(shared, link, job, name, ATTEMPT).await {
+            // It went to a server that has forgotten the hold, as is known by now.
+            Ok(raw) if raw.status == Status::Unknown && name != self::name(shared, job) => continue,
             Ok(raw) => break raw,
             Err(fault) => {
                 shared.counters.faults.fetch_add(1, Ordering::Relaxed);
@@ -35,7 +39,7 @@ pub(crate) async fn deliver(shared: &Shared, link: &mut Link, job: &mut Job) -> 
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
     };
-    if let (Name::Charge, Some(id)) = (name, job.id) {
+    if let Some(id) = job.id {
         shared.granted.lock().remove(&id);
     }
     Ok(raw)
@@ -56,9 +60,11 @@ pub(crate) async fn tell_again(shared: &Shared, link: &mut Link, job: &Job) -> R
     })
 }
 
-/// Whether it settles what was granted without the server, which has to be told for whom.
-fn is_charge(shared: &Shared, job: &mut Job) -> bool {
-    let Some(list) = job.id.and_then(|id| shared.granted.lock().get(&id).cloned()) else { return false };
-    job.args.push(list);
-    true
+/// How it is settled: what no server may know of has to be told for whom it is.
+fn name(shared: &Shared, job: &mut Job) -> Name {
+    if job.args.len() == SETTLE_ARGS {
+        let list = |id| shared.granted.lock().get(&id).or(shared.forgotten.lock().get(&id)).cloned();
+        job.args.extend(job.id.and_then(list));
+    }
+    if job.args.len() == SETTLE_ARGS { Name::Settle } else { Name::Charge }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn drive(
             },
             later = newest.epoch_after(epoch), if open => {
                 epoch = later;
-                order.forgotten();
+                order.forgotten(&shared);
                 let held = order.untold(&shared);
                 tracing::warn!(target: TARGET, holds = held.len(), "another server, or one that was restarted");
                 running.extend(held.into_iter().map(|job| run(&shared, link.clone(), job)));
@@ -118,8 +118,12 @@ impl Order {
     }
 
     /// The server may have forgotten everything that this instance holds.
-    fn forgotten(&mut self) {
-        self.unsettled.values_mut().for_each(|held| held.told = false);
+    fn forgotten(&mut self, shared: &Shared) {
+        let mut forgotten = shared.forgotten.lock();
+        for (id, held) in &mut self.unsettled {
+            held.told = false;
+            forgotten.insert(*id, held.args[0].clone());
+        }
     }
 
     /// What has to be told again. Where a command of the same identity is under way it is not known yet whether that
@@ -140,6 +144,7 @@ impl Order {
         let id = done.id?;
         if done.settled && self.unsettled.remove(&id).is_some() {
             shared.counters.unsettled.fetch_sub(1, Ordering::Relaxed);
+            shared.forgotten.lock().remove(&id);
         }
         if let (Some(told), Some(held)) = (done.told, self.unsettled.get_mut(&id)) {
             held.told = told;
