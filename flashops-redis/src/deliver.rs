@@ -1,5 +1,5 @@
-//! What nobody waits for, and what may not be lost: settlements, each sent until it is answered, and holds that a server
-//! has to be told again.
+//! What nobody waits for, and what may not be lost: settlements, each sent until it is answered, and holds that a
+//! server has to be told again.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -45,8 +45,8 @@ pub(crate) async fn deliver(shared: &Shared, link: &mut Link, job: &mut Job) -> 
     Ok(raw)
 }
 
-/// Tells a server of a hold that it may not know: once, and also where it is not asked for a while, because there is a new
-/// connection to it.
+/// Tells a server of a hold that it may not know: once, and also where it is not asked for a while, because there is a
+/// new connection to it.
 pub(crate) async fn tell_again(shared: &Shared, link: &mut Link, job: &Job) -> Result<Raw, StoreError> {
     if job.id.is_some_and(|id| shared.granted.lock().contains_key(&id)) {
         // It was never the server's.
