@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::decide::{TARGET, decide};
 use crate::deliver::{deliver, tell_again};
 use crate::link::Link;
+use crate::plan;
 use crate::reply::{Raw, Status};
 use crate::script::Name;
 use crate::shared::{Job, Shared};
@@ -146,6 +147,9 @@ impl Order {
             shared.counters.unsettled.fetch_sub(1, Ordering::Relaxed);
             shared.forgotten.lock().remove(&id);
         }
+        if let (Some((numbers, granted)), Some(held)) = (done.extended, self.unsettled.get_mut(&id)) {
+            plan::extended(&mut held.args[2], &numbers, granted);
+        }
         if let (Some(told), Some(held)) = (done.told, self.unsettled.get_mut(&id)) {
             held.told = told;
         }
@@ -171,6 +175,8 @@ struct Done {
     settled: bool,
     /// Whether a server knows of it that was to be told again.
     told: Option<bool>,
+    /// What it was extended by, and whether that was granted.
+    extended: Option<(Vec<u8>, bool)>,
 }
 
 /// Runs one job to its answer.
@@ -195,11 +201,18 @@ async fn run(shared: &Shared, mut link: Link, mut job: Job) -> Done {
     }
     let settled = settles || job.name == Name::Reserve && is_refused(&answer);
     let told = tells.then_some(answer.is_ok());
+    let extended = if job.name == Name::Extend { extension(&mut job, &answer) } else { None };
     if let Some(told) = job.answer.take() {
         // Nobody may be waiting any more.
         let _nobody = told.send(answer);
     }
-    Done { id: job.id, settled, told }
+    Done { id: job.id, settled, told, extended }
+}
+
+/// What an extension changed: one that is refused still says how far the stream is.
+fn extension(job: &mut Job, answer: &Result<Raw, StoreError>) -> Option<(Vec<u8>, bool)> {
+    let status = answer.as_ref().ok()?.status;
+    matches!(status, Status::Done | Status::Denied).then(|| (job.args.swap_remove(1), status == Status::Done))
 }
 
 /// Whether a reservation was certainly not made.

@@ -4,11 +4,11 @@ mod support;
 
 use std::time::Duration;
 
-use flashops_core::store::{Admit, ReservationId, Settle, Store};
+use flashops_core::store::{Admit, Extend, ReservationId, Settle, Store};
 use flashops_testkit::redis_server::RedisServer;
 use support::{
-    AMOUNT, ENOUGH, FULL, HASTY, PATIENT, ann, limit_memory, open, reserve, settle, sums, tokens, until_it_answers,
-    until_it_stands,
+    AMOUNT, ENOUGH, FULL, HASTY, LIFETIME, PATIENT, UnixClock, ann, limit_memory, open, open_with_clock, reserve,
+    settle, sums, tokens, until_it_answers, until_it_stands,
 };
 
 #[tokio::test]
@@ -74,4 +74,24 @@ async fn what_is_being_settled_while_a_server_forgets_is_charged_and_not_held_ag
     let [requests, used, held] = sums(&store).await;
     println!("overshoot {}, {held} held, {used} used", used.saturating_sub(AMOUNT));
     assert_eq!([requests, used, held], [2, 110, 0]);
+}
+
+#[tokio::test]
+async fn what_is_told_again_is_all_that_was_held_with_its_last_checkpoint() {
+    let (mut server, clock) = (RedisServer::start(), UnixClock::new());
+    let store = open_with_clock(&server.address(), &clock);
+    reserve(&store, 1, 300).await.expect("it answers").expect("there is room");
+    let id = ReservationId::from_bits(1);
+    for (more, checkpoint) in [(50, 120), (AMOUNT, 130)] {
+        let extend = Extend { id, more: tokens(more), checkpoint: tokens(checkpoint), lifetime: LIFETIME / 60 };
+        store.extend(&extend).await.expect("it answers");
+    }
+    server.kill();
+    server.start_again();
+    until_it_answers(&store).await;
+    until_it_stands(&store, [1, 0, 350]).await;
+    clock.advance(LIFETIME / 60);
+    let [requests, used, held] = sums(&store).await;
+    println!("overshoot {}, {held} held, {used} used", used.saturating_sub(AMOUNT));
+    assert_eq!([requests, used, held], [1, 130, 0], "what was refused did not grow it, and had a checkpoint too");
 }
