@@ -21,7 +21,7 @@
 //! | `RUST_LOG` | which lines, such as `warn` or `info,flashops::request=off` | `info` |
 //! | `ALERTMANAGER_URL`, `SLACK_WEBHOOK_URL` or either with `_FILE` | where alerts are sent, in place of `alertmanager` and `slack` of the configuration | |
 //! | `HEALTH_CHECKS` | what else the service depends on, such as `redis=tcp://redis:6379,search=https://search/health,disk?=disk:/var`; while one fails it sheds, except one with `?` | |
-//! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop | 0 |
+//! | `SHUTDOWN_GRACE` | seconds for which it goes on serving after readiness fails because of a signal to stop; calls in progress then have 30 more | 0 |
 
 mod gateway {
     pub(crate) mod admin;
@@ -49,6 +49,11 @@ use gateway::provider::Providers;
 use gateway::reload::{EVERY, reloader};
 use gateway::settings::Settings;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+/// How long calls in progress may take after the service has stopped to take new ones.
+const LAST_CALLS: Duration = Duration::from_secs(30);
 
 /// How long settlements may take after the last response has ended.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
@@ -81,7 +86,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let following = tokio::spawn(reloader(app.controls, providers).run(EVERY));
     let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
+    let (begin, begun) = oneshot::channel();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async {
+        stopped.await;
+        let _over = begin.send(());
+    });
+    tokio::select! {
+        served = serving => served?,
+        () = after(begun, LAST_CALLS) => eprintln!("gateway: what had not ended after {} s is cut", LAST_CALLS.as_secs()),
+    }
     drop(checks);
     following.abort();
     let left = app.store.drain(LAST_SETTLEMENTS).await;
@@ -99,6 +112,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// Some time after something has begun.
+async fn after(begun: oneshot::Receiver<()>, time: Duration) {
+    if begun.await.is_ok() {
+        sleep(time).await;
+    } else {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What is sent to stop a program: from a keyboard, or by whoever started it.

@@ -11,7 +11,6 @@ use flashops::axum::handler::{SeesAll, prometheus};
 use flashops::core::price::Import;
 use flashops::log::{LogFormat, LogLayer};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -61,8 +60,8 @@ pub(crate) async fn only_admins(request: Request, next: Next) -> Response {
     if request.extensions().get::<SeesAll>().is_some() {
         return next.run(request).await;
     }
-    let problem = r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"this is for administrators"}"#;
-    (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "application/problem+json")], problem).into_response()
+    // A layer further out writes it in the dialect of the route, with the identity of the request.
+    (StatusCode::FORBIDDEN, "this is for administrators").into_response()
 }
 
 /// Tells what was read of LiteLLM's price file, and which of its keys were not.

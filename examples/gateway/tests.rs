@@ -277,8 +277,13 @@ async fn metrics_are_for_administrators_and_networks_that_may_see_everything() {
     ] {
         let response = gateway.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), expected);
+        let media_type = response.headers()["content-type"].clone();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         if expected == StatusCode::OK {
-            assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+            assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8");
+        } else {
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert!(body["instance"].is_string(), "the identity of the request is in every error: {body}");
         }
     }
     stub.shutdown().await;

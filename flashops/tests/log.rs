@@ -158,6 +158,19 @@ fn a_client_that_leaves_is_logged_with_what_was_charged_in_the_same_request() {
 }
 
 #[test]
+fn a_call_that_a_deadline_ends_is_told_before_its_request_and_with_its_identity() {
+    let desk = Desk::new("[http]\ndeadline = \"1s\"\nidle_timeout = \"1s\"");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let seen = Observer::json();
+    let silent = with_script(with_id(ask(CHAT)), Script::DoesNotAnswer);
+    assert_eq!(seen.see(|| runtime.block_on(desk.wait(silent))).status, 504);
+    let stalled = with_script(with_id(stream(CHAT, 20, "")), Script::StopsAfter("data: {}\n\n".to_owned()));
+    assert_eq!(seen.see(|| runtime.block_on(desk.wait(stalled))).status, 200);
+    let lines = told(&seen.lines(), &["message", "trace_id"]);
+    assert_eq!(lines, ["call failed req-1", "request failed req-1", "call cut req-1", "request req-1"]);
+}
+
+#[test]
 fn lines_of_the_application_have_the_trace_id_of_their_request() {
     let seen = Observer::json();
     seen.see(|| {

@@ -156,6 +156,27 @@ fn a_bad_file_is_refused_as_a_whole_with_its_message_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_look_takes_what_the_look_before_has_found_too_and_nothing_that_is_being_written() {
+    let whole = limit("rpm", "requests", 1, "1m");
+    let (path, mut reloader, controls) = following(&whole);
+    let looked = |reloader: &mut Reloader<Memory>, text: &str| {
+        fs::write(&path, text).unwrap();
+        reloader.look()
+    };
+    // What a shell does that writes a file in place: nothing is left of it at first.
+    assert_eq!([looked(&mut reloader, ""), looked(&mut reloader, "[http]\n")], [Reload::Unchanged, Reload::Unchanged]);
+    assert_eq!(looked(&mut reloader, &whole), Reload::Unchanged);
+    assert_eq!(limits(&controls), [1]);
+    let other = whole.replace("amount = 1", "amount = 2");
+    assert_eq!([looked(&mut reloader, &other), reloader.look()], [Reload::Unchanged, Reload::Applied]);
+    assert_eq!(limits(&controls), [2]);
+    let fixed = format!("{other}[policy]\nmax_keys = 5000\n");
+    assert_eq!(looked(&mut reloader, &fixed), Reload::Unchanged);
+    assert!([reloader.look(), reloader.look()].iter().all(|outcome| matches!(outcome, Reload::Refused(_))));
+    fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn a_key_that_changes_in_its_file_is_another_configuration() {
     let key = std::env::temp_dir().join(format!("flashops-reload-key-{}", std::process::id()));
     fs::write(&key, "sk-one\n").unwrap();

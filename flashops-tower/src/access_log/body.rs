@@ -46,6 +46,10 @@ impl<B: Body> Body for LoggedBody<B> {
         };
         // Whoever knows the length may not ask for the end.
         if !matches!(polled, Some(Ok(_))) || body.is_end_stream() {
+            // What it settles when it is dropped is told before its request, and in its span.
+            let entered = this.line.as_ref().map(|line| line.span.enter());
+            this.body.set(None);
+            drop(entered);
             drop(this.line.take());
         }
         Poll::Ready(polled)

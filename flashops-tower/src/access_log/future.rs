@@ -49,7 +49,10 @@ where
         let answered = {
             let _entered = this.line.as_ref().map(|line| line.span.enter());
             let call = this.call.as_mut().as_pin_mut().expect("it is there until it is dropped");
-            ready!(call.poll(cx))
+            let answered = ready!(call.poll(cx));
+            // A call that a layer has given up on is told when it is dropped, in the span of its request.
+            this.call.set(None);
+            answered
         };
         let mut line = this.line.take();
         if let Some(line) = &mut line {

@@ -98,6 +98,20 @@ fn what_lies_behind_an_entry_that_is_no_address_is_not_believed() {
 }
 
 #[test]
+fn what_a_client_can_put_between_quotes_is_no_entry_and_no_pair() {
+    for header in [
+        r#"for=8.8.8.8;host="a,b""#,
+        r#"for=8.8.8.8;host="a,for=10.9.9.9;x=""#,
+        r#"for=8.8.8.8;host="a;for=10.9.9.9""#,
+        r#"for=1.1.1.1, for=8.8.8.8;host="a\",for=10.9.9.9;x=""#,
+        r#"for=", for=8.8.8.8"#,
+        r#"for="8.8.8.8";host=a"#,
+    ] {
+        assert_eq!(by_forwarded(&[header.as_bytes()]), "8.8.8.8", "{header}");
+    }
+}
+
+#[test]
 fn so_many_hops_are_counted_from_the_right_and_fewer_entries_are_the_peer() {
     let line: &[&[u8]] = &[b"6.6.6.6, 192.0.2.7", b"198.51.100.1"];
     for (count, expected) in [(1, "198.51.100.1"), (2, "192.0.2.7"), (3, "6.6.6.6"), (4, PROXY), (255, PROXY)] {

@@ -15,7 +15,7 @@ const MAX_ADDRESS: usize = 96;
 pub(super) fn from_the_right<'h>(lines: impl Iterator<Item = &'h [u8]>) -> impl Iterator<Item = &'h [u8]> {
     let mut left = MAX_BYTES;
     lines
-        .flat_map(|line| line.rsplit(|byte| *byte == b','))
+        .flat_map(|line| rsplit_unquoted(line, b','))
         .take_while(move |entry| {
             // The comma counts too, so that empty entries are not for nothing.
             let within = left.checked_sub(entry.len() + 1);
@@ -23,6 +23,24 @@ pub(super) fn from_the_right<'h>(lines: impl Iterator<Item = &'h [u8]>) -> impl 
             within.is_some()
         })
         .take(MAX_ENTRIES)
+}
+
+/// What stands between separators, from the right. Those within quotes are text: a proxy writes there what a client
+/// sent. In `X-Forwarded-For` there are no quotes.
+fn rsplit_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    text.rsplit(move |byte| {
+        if *byte == b'"' && !is_escaped(text, byte) {
+            quoted = !quoted;
+        }
+        *byte == separator && !quoted
+    })
+}
+
+/// Whether an odd number of backslashes stands before a byte of a text.
+fn is_escaped(text: &[u8], byte: &u8) -> bool {
+    let at = std::ptr::from_ref(byte).addr() - text.as_ptr().addr();
+    text[..at].iter().rev().take_while(|before| **before == b'\\').count() % 2 == 1
 }
 
 /// The address of one entry of `X-Forwarded-For`, with or without a port.
@@ -37,7 +55,7 @@ pub(super) fn address(entry: &[u8]) -> Option<IpAddr> {
 
 /// The address in one element of `Forwarded`: the `for` of it, if it has one.
 pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
-    let mut nodes = element.split(|byte| *byte == b';').filter_map(for_value);
+    let mut nodes = rsplit_unquoted(element, b';').filter_map(for_value);
     let node = nodes.next()?;
     if nodes.next().is_some() {
         return None;

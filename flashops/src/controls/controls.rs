@@ -25,6 +25,18 @@ use super::stack::Stack;
 pub const EXEMPT_PATHS: [&str; 6] =
     ["/livez", "/livez/*", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
+/// The paths that stay open while a critical check fails: health checks, and the metrics that say which one it is.
+pub const OPEN_PATHS: [&str; 8] = [
+    "/livez",
+    "/livez/*",
+    "/readyz",
+    "/readyz/*",
+    "/api/v1/health/**",
+    "/api/v1/ai/health",
+    "/metrics",
+    "/api/v1/metrics",
+];
+
 /// The controls of a configuration, with accounts in memory or in another store. See the [module docs](super).
 ///
 /// [`Controls::reload`] puts another configuration into force.

@@ -43,6 +43,15 @@ impl Error for ReloadError {
 }
 
 impl<T: Store> Controls<T> {
+    /// Whether [`Controls::reload`] would take a configuration, as far as that is known before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Controls::reload`].
+    pub fn check(&self, config: &Config) -> Result<(), ReloadError> {
+        check_start(&self.in_force.lock(), config)
+    }
+
     /// Whether a configuration says the same as the one in force.
     pub fn is_in_force(&self, config: &Config) -> bool {
         self.in_force.lock().is_unchanged_from(config)

@@ -12,21 +12,18 @@ use super::stack::{Stack, Stacked};
 
 /// A service under all layers of the configuration in force.
 ///
-/// Another configuration takes effect when the service is next asked whether it is ready: requests under way go on
-/// under the one that they began with. The layers are then built anew around a clone of the inner service, also in each
-/// clone that was made of this service before; that costs about as much as cloning it.
+/// The layers are built around a clone of the inner service when this is first asked whether it is ready, and anew when
+/// another configuration has come into force since; requests under way go on under the one that they began with. A clone
+/// builds its own. So a service that is only cloned, as a router's are, keeps nothing of configurations that are gone.
 pub struct Controlled<S, K: Store, T> {
     inner: S,
     current: Arc<ArcSwap<Stack<K>>>,
-    built: Arc<Stack<K>>,
-    service: T,
+    built: Option<(Arc<Stack<K>>, T)>,
 }
 
-impl<S: Clone, K: Store> Controlled<S, K, Stacked<S, K>> {
-    pub(super) fn new(inner: S, current: Arc<ArcSwap<Stack<K>>>) -> Self {
-        let built = current.load_full();
-        let service = built.layer(inner.clone());
-        Self { inner, current, built, service }
+impl<S, K: Store> Controlled<S, K, Stacked<S, K>> {
+    pub(super) const fn new(inner: S, current: Arc<ArcSwap<Stack<K>>>) -> Self {
+        Self { inner, current, built: None }
     }
 }
 
@@ -36,10 +33,18 @@ where
     K: Store,
     Stack<K>: Layer<S, Service = T>,
 {
-    #[cold]
-    fn rebuild(&mut self) {
-        self.built = self.current.load_full();
-        self.service = self.built.layer(self.inner.clone());
+    /// The layers of the configuration in force.
+    fn newest(&mut self) -> &mut T {
+        let Self { inner, current, built } = self;
+        if built.as_ref().is_some_and(|(stack, _)| !Arc::ptr_eq(&current.load(), stack)) {
+            *built = None;
+        }
+        let (_, service) = built.get_or_insert_with(|| {
+            let stack = current.load_full();
+            let service = stack.layer(inner.clone());
+            (stack, service)
+        });
+        service
     }
 }
 
@@ -55,25 +60,21 @@ where
     type Future = T::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if !Arc::ptr_eq(&self.current.load(), &self.built) {
-            self.rebuild();
-        }
-        self.service.poll_ready(cx)
+        self.newest().poll_ready(cx)
     }
 
+    /// # Panics
+    ///
+    /// If this was never asked whether it is ready.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.service.call(request)
+        let (_, service) = self.built.as_mut().expect("a service is called when it is ready");
+        service.call(request)
     }
 }
 
-impl<S: Clone, K: Store, T: Clone> Clone for Controlled<S, K, T> {
+impl<S: Clone, K: Store, T> Clone for Controlled<S, K, T> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            current: Arc::clone(&self.current),
-            built: Arc::clone(&self.built),
-            service: self.service.clone(),
-        }
+        Self { inner: self.inner.clone(), current: Arc::clone(&self.current), built: None }
     }
 }
 

@@ -18,12 +18,12 @@ use http_body_util::Full;
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic};
 use tower_layer::Layer;
 
-use super::EXEMPT_PATHS;
 use super::edge::{Edge, EdgeLayer};
 use super::identify::ConfiguredCallers;
 use super::observe::Observers;
 use super::parts::Parts;
 use super::routes::model_route;
+use super::{EXEMPT_PATHS, OPEN_PATHS};
 
 /// The layers of one configuration, in the order that the [module docs](super) tell.
 pub struct Stack<T: Store> {
@@ -49,7 +49,7 @@ impl<T: Store> Stack<T> {
         let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
         let observers = Observers::new(config.observe(), &routes, &exempt).adjusted(parts);
         let gate = GateLayer::new(parts.health.clone())
-            .with_exempt(exempt.clone())
+            .with_exempt(RoutePatterns::new(OPEN_PATHS).expect("these paths are well-formed"))
             .with_routes(&*routes)
             .with_reject(reject.clone());
         let edge = EdgeLayer::new(config.http(), parts.addresses.clone(), &routes, &exempt, &reject, observers);

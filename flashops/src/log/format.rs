@@ -167,10 +167,12 @@ fn escape(text: &str, to: &mut String) {
     text.chars().for_each(|letter| push_harmless(letter, to));
 }
 
-/// Control characters, those of C1 too, which some terminals take for the beginning of a sequence, and what ends a line
-/// somewhere. None of them is above U+FFFF.
+/// Control characters, those of C1 too, which some terminals take for the beginning of a sequence, what ends a line
+/// somewhere, and what has no width or turns the order of letters around. None of them is above U+FFFF.
 fn push_harmless(letter: char, to: &mut String) {
-    if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') {
+    let is_unseen =
+        matches!(letter, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
+    if letter.is_control() || is_unseen {
         to.push_str(&format!("\\u{:04x}", u32::from(letter)));
     } else {
         to.push(letter);

@@ -25,12 +25,14 @@ pub struct Reloader<T: Store> {
     load: Load,
     /// The refusal that was told last.
     told: Option<String>,
+    /// What the last look found that is not in force.
+    seen: Option<Config>,
 }
 
 /// What became of a [check](Reloader::check).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// It is the one in force.
+    /// It is the one in force, or another one that a [look](Reloader::look) found for the first time.
     Unchanged,
     /// It is in force now.
     Applied,
@@ -46,7 +48,7 @@ impl<T: Succeed> Reloader<T> {
             metrics::Unit::Count,
             "Configurations that were put into force or refused."
         );
-        Self { controls, load: Box::new(load), told: None }
+        Self { controls, load: Box::new(load), told: None, seen: None }
     }
 
     /// For a configuration in a file, as [`Config::from_file`] reads it.
@@ -57,20 +59,35 @@ impl<T: Succeed> Reloader<T> {
         })
     }
 
-    /// Reads the configuration, and puts it into force if it is another one. It reads files, so it may wait for disks.
+    /// Reads the configuration, and puts it into force if it is another one: for when somebody says that it is whole.
+    /// It reads files, so it may wait for disks.
     pub fn check(&mut self) -> Reload {
-        let outcome = self.try_reload().unwrap_or_else(|reason| Reload::Refused(reason.to_string()));
+        let outcome = self.try_reload(true).unwrap_or_else(|reason| Reload::Refused(reason.to_string()));
         self.tell(&outcome);
         outcome
     }
 
-    fn try_reload(&mut self) -> Result<Reload, LoadError> {
+    /// The same for looking again and again: another configuration comes into force when two looks after each other
+    /// have found it, so that none is taken that somebody is writing.
+    pub fn look(&mut self) -> Reload {
+        let outcome = self.try_reload(false).unwrap_or_else(|reason| Reload::Refused(reason.to_string()));
+        self.tell(&outcome);
+        outcome
+    }
+
+    fn try_reload(&mut self, is_whole: bool) -> Result<Reload, LoadError> {
+        let before = self.seen.take();
         let config = (self.load)()?;
         if self.controls.is_in_force(&config) {
             return Ok(Reload::Unchanged);
         }
-        self.controls.reload(&config)?;
-        Ok(Reload::Applied)
+        let is_settled = is_whole || before.is_some_and(|before| before.is_unchanged_from(&config));
+        let reloaded =
+            if is_settled { self.controls.reload(&config).map(|()| Reload::Applied) } else { Ok(Reload::Unchanged) };
+        if !matches!(reloaded, Ok(Reload::Applied)) {
+            self.seen = Some(config);
+        }
+        Ok(reloaded?)
     }
 
     fn tell(&mut self, outcome: &Reload) {

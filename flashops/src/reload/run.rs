@@ -9,8 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Reloader;
 
 impl<T: Succeed> Reloader<T> {
-    /// Checks again and again, with pauses of `every` (at least a millisecond), and at once when the process gets
-    /// SIGHUP. It goes on until it is dropped.
+    /// [Looks](Reloader::look) again and again, with pauses of `every` (at least a millisecond), and
+    /// [checks](Reloader::check) at once when the process gets SIGHUP. It goes on until it is dropped.
     ///
     /// # Errors
     ///
@@ -24,13 +24,17 @@ impl<T: Succeed> Reloader<T> {
         let mut ticks = interval(every.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = hangups.next() => {}
-            }
+            let is_whole = tokio::select! {
+                _ = ticks.tick() => false,
+                () = hangups.next() => true,
+            };
             // Reading may wait for a disk, or for one that is somewhere else.
             self = spawn_blocking(move || {
-                self.check();
+                if is_whole {
+                    self.check()
+                } else {
+                    self.look()
+                };
                 self
             })
             .await?;

@@ -148,6 +148,13 @@ impl Desk {
         answer.now_or_never().expect("nothing waits")
     }
 
+    /// A whole answer, however long it takes.
+    pub(crate) async fn wait(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (head, body) = self.service.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
     pub(crate) fn standings(&self, keys: &Scopes<'_>) -> Vec<Standing> {
         let budget = self.controls.budget();
         budget.store().standings_now(keys, budget.policy().select(|_| true))
@@ -176,6 +183,8 @@ pub(crate) enum Script {
     Says(String),
     /// It never does.
     DoesNotAnswer,
+    /// It says this much of a stream of events, and then nothing.
+    StopsAfter(String),
     /// It takes every output cap for this number.
     IgnoresTheCap(u64),
 }
@@ -212,6 +221,15 @@ where
     let body = match parts.extensions.remove() {
         Some(Script::Says(text)) => return says(text),
         Some(Script::DoesNotAnswer) => std::future::pending().await,
+        Some(Script::StopsAfter(text)) => {
+            let begun = says(format!("{text}\n"));
+            let rest = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, BoxError>>();
+            return begun.map(|body| {
+                let body = http_body_util::BodyStream::new(body);
+                let body = futures_util::StreamExt::chain(body, rest);
+                http_body_util::StreamBody::new(body).boxed_unsync()
+            });
+        }
         Some(Script::IgnoresTheCap(words)) => with_caps(&body, words),
         None => body,
     };

@@ -41,6 +41,8 @@ impl<C: Clock + Clone> MemoryStore<C> {
     /// - A limit goes on in the one of the same name, scope and resource. If both count over time alike, as with
     ///   another amount in the same sliding window, it goes on exactly, and no threshold that fired fires again. Else
     ///   what is used counts from now on for the whole of the new window, longer than it should and never shorter.
+    /// - A limit on at most 64 requests remembers no more of them than its amount, so what a larger one remembered before
+    ///   is forgotten beyond that.
     /// - A limit without a successor is gone, and a new one begins empty, whatever is under way.
     /// - Bounds and the clock stay.
     ///
