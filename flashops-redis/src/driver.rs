@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::decide::{TARGET, decide};
-use crate::deliver::deliver;
+use crate::deliver::{deliver, tell_again};
 use crate::link::Link;
+use crate::plan;
 use crate::reply::{Raw, Status};
 use crate::script::Name;
 use crate::shared::{Job, Shared};
@@ -55,15 +56,15 @@ pub(crate) async fn drive(
             },
             later = newest.epoch_after(epoch), if open => {
                 epoch = later;
-                let held = order.held();
+                order.forgotten(&shared);
+                let held = order.untold(&shared);
                 tracing::warn!(target: TARGET, holds = held.len(), "another server, or one that was restarted");
-                for job in held {
-                    if let Some(job) = order.enter(&shared, job, 0) {
-                        running.push(run(&shared, link.clone(), job));
-                    }
-                }
+                running.extend(held.into_iter().map(|job| run(&shared, link.clone(), job)));
             },
-            _ = beats.tick(), if open => running.push(run(&shared, link.clone(), beat())),
+            _ = beats.tick(), if open => {
+                running.push(run(&shared, link.clone(), beat()));
+                running.extend(order.untold(&shared).into_iter().map(|job| run(&shared, link.clone(), job)));
+            },
             () = sleep_until(end), if !open => break,
         }
     }
@@ -92,6 +93,8 @@ struct Order {
 struct Held {
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
+    /// Whether nothing has to be told again, as far as this instance knows.
+    told: bool,
 }
 
 impl Order {
@@ -104,7 +107,7 @@ impl Order {
             if self.unsettled.len() >= shared.options.max_unsettled {
                 return refuse(&mut job);
             }
-            self.unsettled.insert(id, Held { keys: job.keys.clone(), args: job.args.clone() });
+            self.unsettled.insert(id, Held { keys: job.keys.clone(), args: job.args.clone(), told: true });
             shared.counters.unsettled.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(queue) = self.waiting.get_mut(&id) {
@@ -115,14 +118,26 @@ impl Order {
         Some(job)
     }
 
-    /// Everything that this instance holds, to be told again.
-    fn held(&self) -> Vec<Job> {
+    /// The server may have forgotten everything that this instance holds.
+    fn forgotten(&mut self, shared: &Shared) {
+        let mut forgotten = shared.forgotten.lock();
+        for (id, held) in &mut self.unsettled {
+            held.told = false;
+            forgotten.insert(*id, held.args[0].clone());
+        }
+    }
+
+    /// What has to be told again. Where a command of the same identity is under way it is not known yet whether that
+    /// is so: if it settles, nothing is held any more.
+    fn untold(&mut self, shared: &Shared) -> Vec<Job> {
         let job = |(id, held): (&ReservationId, &Held)| {
             let mut args = held.args.clone();
             args.push(b"again".to_vec());
             Job { name: Name::Reserve, id: Some(*id), keys: held.keys.clone(), args, local: None, answer: None }
         };
-        self.unsettled.iter().map(job).collect()
+        let free = |(id, held): &(&ReservationId, &Held)| !held.told && !self.waiting.contains_key(id);
+        let jobs: Vec<_> = self.unsettled.iter().filter(free).map(job).collect();
+        jobs.into_iter().filter_map(|job| self.enter(shared, job, 0)).collect()
     }
 
     /// A job has ended; tells the one that waited for it.
@@ -130,6 +145,13 @@ impl Order {
         let id = done.id?;
         if done.settled && self.unsettled.remove(&id).is_some() {
             shared.counters.unsettled.fetch_sub(1, Ordering::Relaxed);
+            shared.forgotten.lock().remove(&id);
+        }
+        if let (Some((numbers, granted)), Some(held)) = (done.extended, self.unsettled.get_mut(&id)) {
+            plan::extended(&mut held.args[2], &numbers, granted);
+        }
+        if let (Some(told), Some(held)) = (done.told, self.unsettled.get_mut(&id)) {
+            held.told = told;
         }
         let next = self.waiting.get_mut(&id).and_then(VecDeque::pop_front);
         if next.is_none() {
@@ -151,13 +173,22 @@ struct Done {
     id: Option<ReservationId>,
     /// Whether nothing is held under its identity any more, as far as this instance knows.
     settled: bool,
+    /// Whether a server knows of it that was to be told again.
+    told: Option<bool>,
+    /// What it was extended by, and whether that was granted.
+    extended: Option<(Vec<u8>, bool)>,
 }
 
 /// Runs one job to its answer.
 async fn run(shared: &Shared, mut link: Link, mut job: Job) -> Done {
     let settles = job.name == Name::Settle;
-    let answer =
-        if settles { deliver(shared, &mut link, &mut job).await } else { decide(shared, &mut link, &job).await };
+    // Nobody waits for what is told again.
+    let tells = job.name == Name::Reserve && job.answer.is_none();
+    let answer = match job.name {
+        Name::Settle => deliver(shared, &mut link, &mut job).await,
+        Name::Reserve if tells => tell_again(shared, &mut link, &job).await,
+        _ => decide(shared, &mut link, &job).await,
+    };
     if settles {
         let left = shared.counters.outbox.fetch_sub(1, Ordering::Relaxed) - 1;
         metrics::gauge!("flashops_store_outbox").set(left as f64);
@@ -169,11 +200,19 @@ async fn run(shared: &Shared, mut link: Link, mut job: Job) -> Done {
         shared.shares.lock().count(raw.instances());
     }
     let settled = settles || job.name == Name::Reserve && is_refused(&answer);
+    let told = tells.then_some(answer.is_ok());
+    let extended = if job.name == Name::Extend { extension(&mut job, &answer) } else { None };
     if let Some(told) = job.answer.take() {
         // Nobody may be waiting any more.
         let _nobody = told.send(answer);
     }
-    Done { id: job.id, settled }
+    Done { id: job.id, settled, told, extended }
+}
+
+/// What an extension changed: one that is refused still says how far the stream is.
+fn extension(job: &mut Job, answer: &Result<Raw, StoreError>) -> Option<(Vec<u8>, bool)> {
+    let status = answer.as_ref().ok()?.status;
+    matches!(status, Status::Done | Status::Denied).then(|| (job.args.swap_remove(1), status == Status::Done))
 }
 
 /// Whether a reservation was certainly not made.

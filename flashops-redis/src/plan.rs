@@ -17,6 +17,8 @@ const LARGEST_IN_LOG: u64 = 64;
 const RING_PARTS: u128 = 39;
 /// An account is kept at least so long, in microseconds.
 const LEAST_KEEP: f64 = 60e6;
+/// The bytes of a number in the form that the scripts read.
+const SIZE: usize = size_of::<f64>();
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A policy, ready to be sent.
@@ -210,6 +212,21 @@ struct Counting {
 /// Appends a number in the form that the scripts read.
 pub(crate) fn push(bytes: &mut Vec<u8>, number: f64) {
     bytes.extend(number.to_le_bytes());
+}
+
+/// Makes the numbers of a reservation those after an extension: with more held where it was granted, and with its
+/// checkpoint and its lifetime in any case.
+pub(crate) fn extended(reserve: &mut [u8], extend: &[u8], granted: bool) {
+    let (more, rest) = extend.split_at(3 * SIZE);
+    if granted {
+        // Requests come first, and an extension has none.
+        let held = reserve[SIZE..4 * SIZE].as_chunks_mut().0;
+        for (held, more) in held.iter_mut().zip(more.as_chunks().0) {
+            let sum = f64::from_le_bytes(*held) + f64::from_le_bytes(*more);
+            *held = sum.min(MAX_AMOUNT as f64).to_le_bytes();
+        }
+    }
+    reserve[4 * SIZE..][..rest.len()].copy_from_slice(rest);
 }
 
 /// A whole number as the scripts keep it: exact, because none of ours is above [`MAX_AMOUNT`].

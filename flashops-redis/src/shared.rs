@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) shares: Mutex<Shares>,
     /// What was granted without the server and is not settled: the accounts of each.
     pub(crate) granted: Mutex<HashMap<ReservationId, Vec<u8>>>,
+    /// What the server may have forgotten since it was reserved, and is not settled: the accounts of each.
+    pub(crate) forgotten: Mutex<HashMap<ReservationId, Vec<u8>>>,
     /// Shared with the stores that this one succeeded.
     pub(crate) counters: Arc<Counters>,
 }

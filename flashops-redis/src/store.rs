@@ -156,6 +156,7 @@ impl RedisStore {
             breaker: Mutex::default(),
             shares: Mutex::default(),
             granted: Mutex::default(),
+            forgotten: Mutex::default(),
             counters,
         });
         let (sender, jobs) = mpsc::unbounded_channel();

@@ -8,70 +8,13 @@ use std::time::Duration;
 
 use flashops_core::clock::{Moment, Tick};
 use flashops_core::health::{Check, Group, HealthRegistry, Status};
-use flashops_core::key::{Key, Scope, Scopes};
-use flashops_core::limit::{Limit, Policy, Resource, Switches, Window};
-use flashops_core::store::{
-    Admit, Extend, GiveBack, Outcome, Refused, ReservationId, Reserve, Reserved, Settle, Settled, Store, StoreError,
-};
-use flashops_core::units::{Amounts, Tokens};
+use flashops_core::key::Scope;
+use flashops_core::limit::{Limit, Policy, Resource, Window};
+use flashops_core::store::{Admit, Extend, GiveBack, Outcome, ReservationId, Settle, Store, StoreError};
+use flashops_core::units::Amounts;
 use flashops_redis::{Options, RedisStore};
 use flashops_testkit::redis_server::RedisServer;
-use support::{Mode, Proxy};
-
-const AMOUNT: u64 = 100_000;
-const LIFETIME: Duration = Duration::from_secs(3_600);
-
-fn policy() -> Policy {
-    let hour = Window::Sliding(Duration::from_secs(3_600));
-    let tokens = Limit::new("tokens", Scope::User, Resource::Tokens, AMOUNT, hour.clone()).expect("valid");
-    let requests = Limit::new("requests", Scope::User, Resource::Requests, 1_000, hour).expect("valid");
-    Policy::new(vec![requests, tokens]).expect("names differ").with_switches(Switches::default())
-}
-
-fn open(address: &str, deadline: Duration) -> RedisStore {
-    let mut options = Options::default();
-    options.deadline = deadline;
-    RedisStore::open(Arc::new(policy()), address, options).expect("the address is one")
-}
-
-/// Long enough that only what is in the way is seen, on any machine.
-const PATIENT: Duration = Duration::from_secs(5);
-const HASTY: Duration = Duration::from_millis(50);
-
-fn ann() -> Scopes<'static> {
-    Scopes::new().with(Key::new(Scope::User, "ann"))
-}
-
-fn tokens(output: u64) -> Amounts {
-    Amounts { output: Tokens::saturating(output), ..Amounts::ONE_REQUEST }
-}
-
-async fn reserve(store: &RedisStore, id: u128, hold: u64) -> Result<Result<Reserved, Refused>, StoreError> {
-    let (id, limits) = (ReservationId::from_bits(id), store.policy().select(|_| true));
-    let (hold, checkpoint) = (tokens(hold), tokens(0));
-    store.reserve(&Reserve { id, scopes: &ann(), limits, hold, checkpoint, lifetime: LIFETIME, report: true }).await
-}
-
-async fn settle(store: &RedisStore, id: u128, used: u64) -> Settled {
-    let command = Settle { id: ReservationId::from_bits(id), used: tokens(used) };
-    tokio::time::timeout(Duration::from_secs(20), store.settle(&command)).await.expect("in time").expect("it answers")
-}
-
-/// Requests used, tokens used, and tokens held.
-async fn sums(store: &RedisStore) -> [u64; 3] {
-    let standings = store.standings(&ann(), store.policy().select(|_| true)).await.expect("it answers");
-    [standings[0].used, standings[1].used, standings[1].held]
-}
-
-/// Asks until the server answers again.
-async fn until_it_answers(store: &RedisStore) {
-    let answered = async {
-        while store.standings(&ann(), store.policy().select(|_| true)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("it comes back");
-}
+use support::*;
 
 /// What readiness is after a check was asked once.
 async fn asked(check: Check) -> Status {
@@ -83,19 +26,6 @@ async fn asked(check: Check) -> Status {
         run.finish(finding, Moment::default());
     }
     registry.report().status(Group::Readiness)
-}
-
-/// Until an instance has said that it lives.
-async fn until_it_is_counted(server: &RedisServer) {
-    let client = redis::Client::open(server.address()).expect("it is one");
-    let mut plain = client.get_multiplexed_async_connection().await.expect("it runs");
-    let counted = async {
-        let count = || redis::cmd("ZCARD").arg("flashops:{all}:instances").to_owned();
-        while count().query_async::<u64>(&mut plain).await.expect("it answers") == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), counted).await.expect("it says so");
 }
 
 #[tokio::test]
@@ -300,12 +230,7 @@ async fn a_server_that_has_forgotten_everything_is_told_what_is_held() {
     server.kill();
     server.start_again();
     until_it_answers(&store).await;
-    let told = async {
-        while sums(&store).await != [2, 0, 320] {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    until_it_stands(&store, [2, 0, 320]).await;
     assert_eq!(settle(&store, 1, 40).await.outcome, Outcome::Applied);
     assert_eq!(settle(&store, 3, 5).await.outcome, Outcome::Applied);
     // What was settled before is lost: nobody has it any more.

@@ -13,6 +13,24 @@ use flashops_testkit::redis_server::RedisServer;
 #[derive(Clone, Debug)]
 pub(crate) struct UnixClock(ManualClock);
 
+impl UnixClock {
+    /// A clock at midnight of 1 January 2026, UTC.
+    pub(crate) fn new() -> Self {
+        let clock = Self(ManualClock::new());
+        clock.reset();
+        clock
+    }
+
+    /// Back to that midnight.
+    pub(crate) fn reset(&self) {
+        self.0.set_tick(Tick::from_nanos(1_767_225_600_000_000_000));
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.advance(by);
+    }
+}
+
 impl Clock for UnixClock {
     fn now(&self) -> Moment {
         let tick = self.0.now().tick;
@@ -30,14 +48,12 @@ pub(crate) struct RedisHarness {
 impl RedisHarness {
     /// A harness at midnight of 1 January 2026, UTC.
     pub(crate) fn new() -> Self {
-        let harness = Self { server: RedisServer::start(), clock: UnixClock(ManualClock::new()) };
-        harness.reset_clock();
-        harness
+        Self { server: RedisServer::start(), clock: UnixClock::new() }
     }
 
     /// Back to that midnight.
     pub(crate) fn reset_clock(&self) {
-        self.clock.0.set_tick(Tick::from_nanos(1_767_225_600_000_000_000));
+        self.clock.reset();
     }
 }
 
@@ -55,7 +71,7 @@ impl Harness for RedisHarness {
     }
 
     async fn advance(&self, by: Duration) {
-        self.clock.0.advance(by);
+        self.clock.advance(by);
     }
 
     fn instant(&self) -> Duration {

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +29,7 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
+    target: Arc<AtomicU16>,
     mode: Arc<watch::Sender<Mode>>,
 }
 
@@ -37,19 +39,32 @@ impl Proxy {
         let address = listener.local_addr().expect("it is bound");
         let mode = Arc::new(watch::Sender::new(Mode::Pass));
         let modes = Arc::clone(&mode);
+        let target = Arc::new(AtomicU16::new(port));
+        let port = Arc::clone(&target);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port.load(Ordering::Relaxed))).await else {
+                    continue;
+                };
                 let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
                 tokio::spawn(pass(from_client, to_server, modes.subscribe(), false));
                 tokio::spawn(pass(from_server, to_client, modes.subscribe(), true));
             }
         });
-        Self { address, mode }
+        Self { address, target, mode }
     }
 
     pub(crate) fn address(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// New connections go to another server.
+    pub(crate) fn point_to(&self, port: u16) {
+        self.target.store(port, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, mode: Mode) {
