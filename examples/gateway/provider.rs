@@ -198,13 +198,16 @@ impl Unreachable {
 impl Target {
     fn new(name: &str, upstream: &Upstream, stub: &str, credential: Header) -> Result<Self, Box<dyn Error>> {
         let base = upstream.base_url.as_deref().unwrap_or(stub);
-        let malformed = || format!("{name}: {base:?} is no URL such as https://api.example.com");
+        let shown = without_credentials(base);
+        let malformed = || format!("{name}: {shown:?} is no URL such as https://api.example.com");
         let uri: Uri = base.parse().map_err(|_| malformed())?;
         if let Some(port) = uri.authority().and_then(impossible_port) {
-            return Err(format!("{name}: {base:?} has {port:?} as its port, which is a number from 1 to 65535").into());
+            return Err(format!("{name}: {shown:?} has {port:?} as its port, which is a number from 1 to 65535").into());
         }
         let parts = uri.into_parts();
-        let credential = ArcSwapOption::new(credential_of(name, upstream, credential)?.map(Arc::new));
+        let credential = ArcSwapOption::new(
+            credential_of(&name.replace("_BASE_URL", "_API_KEY"), upstream, credential)?.map(Arc::new),
+        );
         let scheme = parts.scheme.filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
         let path = parts.path_and_query.map_or_else(String::new, |path| path.path().to_owned());
         // The official clients' base URLs end in /v1, which the routes have too.
@@ -242,6 +245,14 @@ fn credential_of(name: &str, upstream: &Upstream, header: Header) -> Result<Opti
     let mut value = HeaderValue::try_from(value).map_err(|_| format!("{name}: the key is malformed"))?;
     value.set_sensitive(true);
     Ok(Some((header, value)))
+}
+
+/// A URL as a message shows it: what stands before the host may be a secret.
+fn without_credentials(url: &str) -> String {
+    let begins = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(begins);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    host.rfind('@').map_or_else(|| url.to_owned(), |at| format!("{scheme}…{}", &rest[at..]))
 }
 
 /// What stands in place of a port and is none: the type of an authority takes any digits there.

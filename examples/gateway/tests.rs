@@ -374,9 +374,11 @@ async fn a_provider_that_cannot_be_called_is_refused_when_the_gateway_starts() {
         assert_eq!(refusal_of(url), Some(wrong(url)));
     }
     for (url, port) in
-        [("https://host:443443", "443443"), ("http://user@[::1]:65536/v1", "65536"), ("http://host:", "")]
+        [("https://host:443443", "443443"), ("http://user:secret@[::1]:65536/v1", "65536"), ("http://host:", "")]
     {
-        let expected = format!("OPENAI_BASE_URL: {url:?} has {port:?} as its port, which is a number from 1 to 65535");
+        let shown = url.replace("user:secret@", "…@");
+        let expected =
+            format!("OPENAI_BASE_URL: {shown:?} has {port:?} as its port, which is a number from 1 to 65535");
         assert_eq!(refusal_of(url), Some(expected));
     }
     for url in

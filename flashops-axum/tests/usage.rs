@@ -275,6 +275,9 @@ async fn the_window_is_what_the_query_says() {
         let (status, problem) = desk.report(&ann(), query).await;
         assert_eq!((status, &problem["status"]), (StatusCode::BAD_REQUEST, &json!(400)), "{query}");
     }
+    let request = Request::get("/usage?window=x").extension(ann()).header("x-request-id", "req-1");
+    let (_, problem) = answer(desk.app(), request.body(Body::empty()).unwrap()).await;
+    assert_eq!(problem["instance"], "urn:flashops:request:req-1");
 }
 
 /// A store that cannot be reached.

@@ -222,3 +222,18 @@ fn a_flood_of_models_tenants_and_addresses_makes_a_bounded_number_of_series() {
     assert!(series.len() < 200, "{}", series.len());
     assert!(series.keys().all(|name| !name.contains("made-up") && !name.contains("user1") && !name.contains("0.0.")));
 }
+
+#[test]
+fn an_organisation_that_is_called_like_those_without_one_is_told_apart() {
+    let desk = Desk::new(vec![], |metrics| metrics);
+    desk.call(Caller::anonymous("192.0.2.7".parse().unwrap()), "house", CHAT, [1, 1], Ending::Complete);
+    for org in ["anonymous", "other"] {
+        desk.call(Caller::new("ann", org), "house", CHAT, [10, 1], Ending::Complete);
+    }
+    let input = |tenant: &str| {
+        let name = format!("openai_tokens_total{{tenant=\"{tenant}\",direction=\"input\",model=\"house\"}}");
+        desk.series().get(&name).copied()
+    };
+    let labels = ["anonymous", "org:anonymous", "org:other", "other"].map(input);
+    assert_eq!(labels, [Some(1.0), Some(10.0), Some(10.0), None]);
+}

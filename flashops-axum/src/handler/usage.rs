@@ -17,8 +17,9 @@ use flashops_core::price::Model;
 use flashops_core::record::{FallbackReason, ReportRow, RowKey, Tally, Totals};
 use flashops_core::store::{Standing, Store, StoreError};
 use flashops_core::units::{Cost, MoneyUnit};
-use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject};
-use http::StatusCode;
+use flashops_tower::reject::headers::X_REQUEST_ID;
+use flashops_tower::reject::{DefaultReject, Dialect, Refusal, RefusalContext, Reject, RequestId};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -94,9 +95,10 @@ pub async fn usage<T: Store>(
     CurrentCaller(caller): CurrentCaller,
     sees_all: Option<Extension<SeesAll>>,
     query: Result<Query<UsageQuery>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
 ) -> Response {
     let asked = query.map(|Query(query)| parse_window(query.window.as_deref().unwrap_or("1h")));
-    let Ok(Some(window)) = asked else { return bad_window() };
+    let Ok(Some(window)) = asked else { return bad_window(&headers) };
     let budget = report.budget.load();
     let now = budget.store().now();
     let sees_all = caller.is_admin() || sees_all.is_some();
@@ -145,13 +147,17 @@ fn parse_window(text: &str) -> Option<Option<Duration>> {
     (window > Duration::ZERO && window <= Tally::MAX_WINDOW).then_some(Some(window))
 }
 
-fn bad_window() -> Response {
-    let problem = json!({
+fn bad_window(headers: &HeaderMap) -> Response {
+    let id = headers.get(X_REQUEST_ID).and_then(RequestId::from_value).map(RequestId::as_str);
+    let mut problem = json!({
         "type": "about:blank",
         "title": "Bad Request",
         "status": 400,
         "detail": "the query is `window=` with a number of s, m, h or d up to a day, such as 1h, or `all`",
     });
+    if let Some(id) = id {
+        problem["instance"] = format!("urn:flashops:request:{id}").into();
+    }
     let headers = [(http::header::CONTENT_TYPE, "application/problem+json")];
     (StatusCode::BAD_REQUEST, headers, problem.to_string()).into_response()
 }

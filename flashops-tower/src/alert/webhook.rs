@@ -142,10 +142,12 @@ impl WebhookForm {
 
     fn uri(self, url: &str) -> String {
         match self {
-            Self::Alertmanager if !url.ends_with(alertmanager::PATH) => {
-                format!("{}{}", url.trim_end_matches('/'), alertmanager::PATH)
+            Self::Alertmanager => {
+                let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+                let path = path.trim_end_matches('/').trim_end_matches(alertmanager::PATH);
+                format!("{path}{}{query}", alertmanager::PATH)
             }
-            Self::Alertmanager | Self::Slack => url.to_owned(),
+            Self::Slack => url.to_owned(),
         }
     }
 }
@@ -154,5 +156,20 @@ impl WebhookForm {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target").field("form", &self.form).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alertmanager_is_asked_on_its_path_whatever_stands_around_it() {
+        let asked = |url: &str| WebhookForm::Alertmanager.uri(url);
+        for url in ["http://a:9093", "http://a:9093/", "http://a:9093/api/v2/alerts", "http://a:9093/api/v2/alerts/"] {
+            assert_eq!(asked(url), "http://a:9093/api/v2/alerts");
+        }
+        assert_eq!(asked("https://a/pre?tok=X"), "https://a/pre/api/v2/alerts?tok=X");
+        assert_eq!(WebhookForm::Slack.uri("https://a/x/?b=c"), "https://a/x/?b=c");
     }
 }

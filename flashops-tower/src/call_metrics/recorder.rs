@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use flashops_core::budget::UNKNOWN_PROVIDER;
+use flashops_core::caller::Caller;
 use flashops_core::limit::{LimitIndex, LimitSet, Mode, Policy};
 use flashops_core::price::Prices;
 use flashops_core::record::{Event, FallbackReason, Recorder, SettledCall};
@@ -97,8 +99,7 @@ impl CallMetrics {
         let name = known.map_or(OTHER, flashops_core::price::Model::name);
         let model = self.models.get(name, Model::new);
         model.count(settled.ending);
-        let tenant = if call.caller.is_anonymous() { ANONYMOUS } else { call.caller.org() };
-        let tenant = self.tenants.get(tenant, |label| Tenant::new(label, self.max_models));
+        let tenant = self.tenants.get(&tenant_of(&call.caller), |label| Tenant::new(label, self.max_models));
         tenant.count(&model.label, &self.cost_name, settled);
         if self.gen_ai.is_empty() {
             return;
@@ -137,6 +138,15 @@ impl All {
                 self.used_ratio[direction].record(number(used) / number(held));
             }
         }
+    }
+}
+
+/// The label of an organisation. One that is called like a label for others has another.
+fn tenant_of(caller: &Caller) -> Cow<'_, str> {
+    match caller.org() {
+        _ if caller.is_anonymous() => ANONYMOUS.into(),
+        org @ (ANONYMOUS | OTHER) => format!("org:{org}").into(),
+        org => org.into(),
     }
 }
 
