@@ -33,10 +33,9 @@
 //! book says otherwise. A counter is a whole number, so that no sum of money is rounded.
 //!
 //! Labels are bounded. A tenant is an organisation: `anonymous` for callers without one, and `other` beyond the first
-//! [`CallMetrics::MAX_TENANTS`] or what [`CallMetrics::with_max_tenants`] says; one that is called `anonymous` or `other`
-//! is `org:anonymous` or `org:other`. A model is its name in the price book,
-//! `other` for one that is not there, and beyond the first [`CallMetrics::MAX_MODELS`]. No user, key, address or path
-//! is a label.
+//! [`CallMetrics::MAX_TENANTS`] or what [`CallMetrics::with_max_tenants`] says; one that is called `anonymous` or
+//! `other` is `org:anonymous` or `org:other`. A model is its name in the price book, `other` for one that is not there,
+//! and beyond the first [`CallMetrics::MAX_MODELS`]. No user, key, address or path is a label.
 //!
 //! Edge cases: a call counts when it is settled, with what it is charged for, also if that is an estimate. What was
 //! reserved counts then too, so that the two can be compared; calls that were given back count in neither. Every
