@@ -28,6 +28,9 @@ pub enum Source {
     Peer,
     /// A header that is trusted has it.
     Header,
+    /// A header that is trusted has no address where the client's should be, so this is the last one on the way to it
+    /// that is known. It counts for limits, and never for what only some addresses may do.
+    Unreadable,
 }
 
 impl ClientAddr {

@@ -38,8 +38,9 @@
 //! Edge cases: at an entry that is no address, an empty one too, the walk ends, and the last address that was found
 //! counts; what lies behind is not believed. So it is after [`MAX_ENTRIES`] entries or [`MAX_BYTES`] bytes. If all are
 //! proxies, the left-most counts. With fewer entries than hops, or something else in that place, the peer counts. A
-//! `Header` that comes twice or has a list is not believed. A request without [`PeerAddr`] gets no address: nobody
-//! knows then who wrote the header.
+//! `Header` that comes twice or has a list is not believed. Where something else than an address stands in the place
+//! that decides, the client is [`Source::Unreadable`]: it counts as the last address before, and is on no list of those
+//! who may come. A request without [`PeerAddr`] gets no address: nobody knows then who wrote the header.
 //!
 //! What this module does not do: resolve names, keep the chain, or change a header. Without a list of proxies that is
 //! right, no header is worth anything.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::address::{ClientAddr, Source};
 use super::trust::{Chain, Trust};
 use super::walk::{self, MAX_BYTES, MAX_ENTRIES};
+use crate::ip_allow::{AddressList, AddressRules};
 
 const PROXY: &str = "10.0.0.1";
 
@@ -262,4 +263,29 @@ fn without_the_layer_the_address_is_the_peers() {
     extensions.insert(super::PeerAddr("[::ffff:192.0.2.7]:80".parse().unwrap()));
     let found = ClientAddr::of(&extensions).unwrap();
     assert_eq!((found.ip.to_string(), found.source), ("192.0.2.7".to_owned(), Source::Peer));
+}
+
+#[test]
+fn where_an_address_cannot_be_read_the_last_one_before_it_counts_and_may_nothing_that_only_some_may() {
+    let rules = AddressRules { allow: Some("10.0.0.0/8".parse().unwrap()), deny: Networks::default() };
+    let list = AddressList::new(rules);
+    let found = |trust: &Trust, lines: &[&[u8]]| {
+        let client = trust.client(PROXY.parse().unwrap(), &headers("x-forwarded-for", lines));
+        let mut extensions = http::Extensions::new();
+        extensions.insert(client);
+        (client.ip.to_string(), client.source, list.permits(&extensions))
+    };
+    let told = |ip: &str, source, permitted| (ip.to_owned(), source, permitted);
+    let by_networks = proxies(Chain::XForwardedFor);
+    for lines in [&b"unknown"[..], b"8.8.8.8, unknown", b"8.8.8.8:", b""] {
+        assert_eq!(found(&by_networks, &[lines]), told(PROXY, Source::Unreadable, false));
+        assert_eq!(found(&hops(1), &[lines]), told(PROXY, Source::Unreadable, false));
+    }
+    assert_eq!(found(&by_networks, &[b"unknown, 10.0.0.2"]), told("10.0.0.2", Source::Unreadable, false));
+    assert_eq!(found(&by_networks, &[b"10.0.0.3, 10.0.0.2"]), told("10.0.0.3", Source::Header, true));
+    assert_eq!(found(&by_networks, &[]), told(PROXY, Source::Peer, true));
+    let header =
+        Trust::Header { name: HeaderName::from_static("x-forwarded-for"), peers: "10.0.0.0/8".parse().unwrap() };
+    assert_eq!(found(&header, &[b"unknown"]), told(PROXY, Source::Unreadable, false));
+    assert_eq!(found(&header, &[]), told(PROXY, Source::Peer, true));
 }

@@ -73,24 +73,44 @@ impl Trust {
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddr {
         let client = ClientAddr::peer(peer);
         let found = match self {
-            Self::Peer => None,
-            Self::Proxies { networks, chain } => nearest_stranger(client.ip, networks, *chain, headers),
-            Self::Hops { count, chain } => chain.entries(headers).nth(usize::from(count.get()) - 1).flatten(),
-            Self::Header { name, peers } => peers.contains(client.ip).then(|| only(name, headers)).flatten(),
+            Self::Peer => Found::Nothing,
+            Self::Proxies { networks, chain } if networks.contains(client.ip) => {
+                nearest_stranger(client.ip, networks, *chain, headers)
+            }
+            Self::Hops { count, chain } => {
+                let entry = chain.entries(headers).nth(usize::from(count.get()) - 1);
+                entry.map_or(Found::Nothing, |entry| entry.map_or(Found::Unreadable(client.ip), Found::Address))
+            }
+            Self::Header { name, peers } if peers.contains(client.ip) && headers.contains_key(name) => {
+                only(name, headers).map_or(Found::Unreadable(client.ip), Found::Address)
+            }
+            Self::Proxies { .. } | Self::Header { .. } => Found::Nothing,
         };
-        found.map_or(client, |ip| ClientAddr { ip, source: Source::Header, ..client })
+        match found {
+            Found::Nothing => client,
+            Found::Address(ip) => ClientAddr { ip, source: Source::Header, ..client },
+            Found::Unreadable(ip) => ClientAddr { ip, source: Source::Unreadable, ..client },
+        }
     }
 }
 
+/// What the headers say.
+enum Found {
+    /// No more than the connection.
+    Nothing,
+    /// This one.
+    Address(IpAddr),
+    /// There is no address where one should be; this is the last one before it.
+    Unreadable(IpAddr),
+}
+
 /// The first address on the way to the client that is no proxy; the farthest proxy where the way ends.
-fn nearest_stranger(peer: IpAddr, proxies: &Networks, chain: Chain, headers: &HeaderMap) -> Option<IpAddr> {
-    if !proxies.contains(peer) {
-        return None;
-    }
-    let mut farthest = None;
+fn nearest_stranger(peer: IpAddr, proxies: &Networks, chain: Chain, headers: &HeaderMap) -> Found {
+    let mut farthest = Found::Nothing;
+    let mut last = peer;
     for entry in chain.entries(headers) {
-        let Some(ip) = entry else { break };
-        farthest = Some(ip);
+        let Some(ip) = entry else { return Found::Unreadable(last) };
+        (farthest, last) = (Found::Address(ip), ip);
         if !proxies.contains(ip) {
             break;
         }

@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use flashops_core::network::Networks;
 use http::Extensions;
 
-use crate::client_ip::ClientAddr;
+use crate::client_ip::{ClientAddr, Source};
 
 /// Which addresses may come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,10 @@ impl AddressRules {
     fn permit(&self, client: Option<ClientAddr>, listed: bool) -> bool {
         let allow = self.allow.as_ref().filter(|_| listed);
         match client {
-            Some(client) => !self.deny.contains(client.ip) && allow.is_none_or(|allow| allow.contains(client.ip)),
+            Some(client) => {
+                let known = client.source != Source::Unreadable;
+                !self.deny.contains(client.ip) && allow.is_none_or(|allow| known && allow.contains(client.ip))
+            }
             None => self.deny.is_empty() && allow.is_none(),
         }
     }
