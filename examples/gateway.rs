@@ -39,6 +39,7 @@ mod gateway {
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flashops_testkit::audit::{Finding, WindowAudit};
@@ -83,7 +84,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     let audit = app.audit.clone();
     let checks = app.health.start();
-    let following = tokio::spawn(reloader(app.controls, providers).run(EVERY));
+    let following = tokio::spawn(reloader(Arc::clone(&app.controls), providers).run(EVERY));
     let stopped = app.health.drained(signal()?, settings.shutdown_grace);
     let service = app.router.into_make_service_with_connect_info::<SocketAddr>();
     let (begin, begun) = oneshot::channel();
@@ -97,7 +98,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     drop(checks);
     following.abort();
-    let left = app.store.drain(LAST_SETTLEMENTS).await;
+    // The store in force: the first one is kept by nobody, so that each that was replaced can go.
+    let left = app.controls.budget().store().drain(LAST_SETTLEMENTS).await;
     if left > 0 {
         eprintln!("gateway: {left} settlements did not reach the store");
     }

@@ -40,7 +40,6 @@ pub(crate) struct App {
     pub(crate) health: Health,
     pub(crate) audit: Option<WindowAudit>,
     pub(crate) controls: Arc<Controls>,
-    pub(crate) store: Arc<ConfiguredStore>,
     /// What delivers alerts.
     pub(crate) deliveries: Vec<Delivery>,
 }
@@ -61,7 +60,7 @@ pub(crate) fn app(
     if let Some(check) = store.check("store") {
         health.service.register(check)?;
     }
-    let controls = Controls::with_store(config, Arc::clone(&store), recorders, routes_of_models())
+    let controls = Controls::with_store(config, store, recorders, routes_of_models())
         .with_health(health.service.clone())
         .with_route_of(matched_path);
     let controls = Arc::new(controls);
@@ -90,7 +89,7 @@ pub(crate) fn app(
         .layer(controls.layer())
         .layer(from_fn(peer_addr))
         .layer(DefaultBodyLimit::disable());
-    Ok(App { router, health, audit, controls, store, deliveries })
+    Ok(App { router, health, audit, controls, deliveries })
 }
 
 /// The routes on which this service calls a model, whatever the configuration says of them.
