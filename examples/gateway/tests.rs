@@ -208,7 +208,7 @@ async fn two_instances_on_one_budget_spend_it_to_the_last_token_and_none_above_i
     }
     assert!(served + 3 > 1_000 && served <= 1_000 && refused > 0, "{served} tokens, {refused} refused");
     for instance in &instances {
-        assert_eq!(instance.store.drain(Duration::from_secs(10)).await, 0);
+        assert_eq!(instance.controls.budget().store().drain(Duration::from_secs(10)).await, 0);
         let usage = Request::get("/api/v1/ai/usage").header("x-api-key", "sk-ann").body(Body::empty()).unwrap();
         let limit = answered(&instance.router, usage).await.body["limits"][0].clone();
         assert_eq!((&limit["used"], &limit["held"]), (&json!(served), &json!(0)), "{limit}");
