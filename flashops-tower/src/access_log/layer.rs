@@ -11,7 +11,7 @@ use super::service::AccessLog;
 /// Logs requests; see the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct AccessLogLayer {
-    shared: Shared,
+    shared: Arc<Shared>,
 }
 
 /// What all services of a layer share.
@@ -29,34 +29,36 @@ impl AccessLogLayer {
 
     /// A layer that logs every request.
     pub fn new() -> Self {
-        Self { shared: Shared { clock: Arc::new(SystemClock), slow: Self::SLOW, enabled: true, exempt: None } }
+        let shared = Shared { clock: Arc::new(SystemClock), slow: Self::SLOW, enabled: true, exempt: None };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The same, calling requests slow that take longer than this.
     #[must_use]
-    pub const fn with_slow(mut self, slow: Duration) -> Self {
-        self.shared.slow = slow;
-        self
+    pub fn with_slow(self, slow: Duration) -> Self {
+        self.with(|shared| shared.slow = slow)
     }
 
     /// The same, or one that lets everything pass and does nothing.
     #[must_use]
-    pub const fn with_enabled(mut self, enabled: bool) -> Self {
-        self.shared.enabled = enabled;
-        self
+    pub fn with_enabled(self, enabled: bool) -> Self {
+        self.with(|shared| shared.enabled = enabled)
     }
 
     /// The same, without requests on these routes: those for health checks.
     #[must_use]
-    pub fn with_exempt(mut self, exempt: RoutePatterns) -> Self {
-        self.shared.exempt = Some(Arc::new(exempt));
-        self
+    pub fn with_exempt(self, exempt: RoutePatterns) -> Self {
+        self.with(|shared| shared.exempt = Some(Arc::new(exempt)))
     }
 
     /// The same, measuring with this clock; [`SystemClock`] unless told otherwise.
     #[must_use]
-    pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.shared.clock = Arc::new(clock);
+    pub fn with_clock(self, clock: impl Clock) -> Self {
+        self.with(|shared| shared.clock = Arc::new(clock))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        change(Arc::make_mut(&mut self.shared));
         self
     }
 }
@@ -77,6 +79,6 @@ impl<S> Layer<S> for AccessLogLayer {
     type Service = AccessLog<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AccessLog::new(inner, Arc::new(self.shared.clone()))
+        AccessLog::new(inner, Arc::clone(&self.shared))
     }
 }

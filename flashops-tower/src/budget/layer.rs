@@ -20,7 +20,7 @@ pub const SEARCHES_PER_CALL: u64 = 10;
 
 /// Reserves before each call of a model, and settles after it. See the [module docs](super).
 pub struct TokenBudgetLayer<T: Store, I, K = AlwaysSent> {
-    shared: Shared<T, I, K>,
+    shared: Arc<Shared<T, I, K>>,
 }
 
 /// What all services of a layer share.
@@ -62,7 +62,7 @@ impl<T: Store, I: Identify> TokenBudgetLayer<T, I> {
             tells_held: false,
         };
         let (identify, sent, options) = (Arc::new(identify), Arc::new(AlwaysSent), Arc::new(options));
-        Self { shared: Shared { budget, identify, sent, options } }
+        Self { shared: Arc::new(Shared { budget, identify, sent, options }) }
     }
 }
 
@@ -138,12 +138,12 @@ impl<T: Store, I, K> TokenBudgetLayer<T, I, K> {
     /// reservation is voided.
     #[must_use]
     pub fn with_sent<K2>(self, sent: K2) -> TokenBudgetLayer<T, I, K2> {
-        let Shared { budget, identify, sent: _, options } = self.shared;
-        TokenBudgetLayer { shared: Shared { budget, identify, sent: Arc::new(sent), options } }
+        let Shared { budget, identify, sent: _, options } = Arc::unwrap_or_clone(self.shared);
+        TokenBudgetLayer { shared: Arc::new(Shared { budget, identify, sent: Arc::new(sent), options }) }
     }
 
     fn options(&mut self) -> &mut Options {
-        Arc::make_mut(&mut self.shared.options)
+        Arc::make_mut(&mut Arc::make_mut(&mut self.shared).options)
     }
 }
 
@@ -160,7 +160,7 @@ impl<T: Store, I, K> Clone for Shared<T, I, K> {
 
 impl<T: Store, I, K> Clone for TokenBudgetLayer<T, I, K> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -174,6 +174,6 @@ impl<S, T: Store, I, K> Layer<S> for TokenBudgetLayer<T, I, K> {
     type Service = TokenBudget<S, T, I, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TokenBudget::new(inner, Arc::new(self.shared.clone()))
+        TokenBudget::new(inner, Arc::clone(&self.shared))
     }
 }

@@ -16,7 +16,7 @@ pub type FindRoute = for<'a> fn(&'a Extensions) -> Option<&'a str>;
 /// Measures requests; see the [module docs](super).
 #[derive(Clone)]
 pub struct HttpMetricsLayer {
-    shared: Shared,
+    shared: Arc<Shared>,
 }
 
 /// What all services of a layer share.
@@ -33,14 +33,13 @@ impl HttpMetricsLayer {
     /// A layer with the [documented names](HttpNames::DOCUMENTED), for which every route is `other`.
     pub fn new() -> Self {
         let (table, clock) = (Arc::new(Table::new(HttpNames::DOCUMENTED)), Arc::new(SystemClock));
-        Self { shared: Shared { table, clock, enabled: true, exempt: None, template: |_| None } }
+        Self { shared: Arc::new(Shared { table, clock, enabled: true, exempt: None, template: |_| None }) }
     }
 
     /// The same, with other names.
     #[must_use]
-    pub fn with_names(mut self, names: HttpNames) -> Self {
-        self.shared.table = Arc::new(self.shared.table.with_names(names));
-        self
+    pub fn with_names(self, names: HttpNames) -> Self {
+        self.with(|shared| shared.table = Arc::new(shared.table.with_names(names)))
     }
 
     /// The same, with these routes by their templates, which are patterns of [`RoutePatterns`]. The first that has a
@@ -49,40 +48,41 @@ impl HttpMetricsLayer {
     /// # Errors
     ///
     /// [`RouteError`] for a template that is no pattern.
-    pub fn with_routes<I>(mut self, templates: I) -> Result<Self, RouteError>
+    pub fn with_routes<I>(self, templates: I) -> Result<Self, RouteError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.shared.table = Arc::new(self.shared.table.with_routes(templates)?);
-        Ok(self)
+        let table = Arc::new(self.shared.table.with_routes(templates)?);
+        Ok(self.with(|shared| shared.table = table))
     }
 
     /// The same, asking a router first: what it says must be a template, not a path.
     #[must_use]
-    pub const fn with_route_of(mut self, template: FindRoute) -> Self {
-        self.shared.template = template;
-        self
+    pub fn with_route_of(self, template: FindRoute) -> Self {
+        self.with(|shared| shared.template = template)
     }
 
     /// The same, or one that lets everything pass and does nothing.
     #[must_use]
-    pub const fn with_enabled(mut self, enabled: bool) -> Self {
-        self.shared.enabled = enabled;
-        self
+    pub fn with_enabled(self, enabled: bool) -> Self {
+        self.with(|shared| shared.enabled = enabled)
     }
 
     /// The same, without requests on these routes: those for health checks.
     #[must_use]
-    pub fn with_exempt(mut self, exempt: RoutePatterns) -> Self {
-        self.shared.exempt = Some(Arc::new(exempt));
-        self
+    pub fn with_exempt(self, exempt: RoutePatterns) -> Self {
+        self.with(|shared| shared.exempt = Some(Arc::new(exempt)))
     }
 
     /// The same, measuring with this clock; [`SystemClock`] unless told otherwise.
     #[must_use]
-    pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.shared.clock = Arc::new(clock);
+    pub fn with_clock(self, clock: impl Clock) -> Self {
+        self.with(|shared| shared.clock = Arc::new(clock))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        change(Arc::make_mut(&mut self.shared));
         self
     }
 }
@@ -103,6 +103,6 @@ impl<S> Layer<S> for HttpMetricsLayer {
     type Service = HttpMetrics<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        HttpMetrics::new(inner, Arc::new(self.shared.clone()))
+        HttpMetrics::new(inner, Arc::clone(&self.shared))
     }
 }
