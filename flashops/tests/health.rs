@@ -128,6 +128,15 @@ async fn what_is_turned_away_while_a_check_fails_is_counted_nowhere() {
 }
 
 #[tokio::test]
+async fn metrics_stay_open_while_a_check_fails_and_are_limited_as_ever() {
+    let desk = Desk::new();
+    desk.turn(true, 1).await;
+    let statuses = [desk.send(get("/api/v1/metrics")).await, desk.send(get("/metrics")).await];
+    assert_eq!((statuses, desk.used()), ([StatusCode::OK; 2], 2));
+    assert_eq!(desk.send(get("/metrics")).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
 async fn a_service_that_shuts_down_serves_what_still_comes() {
     let desk = Desk::new();
     desk.health.shut_down();

@@ -25,17 +25,8 @@ use super::stack::Stack;
 pub const EXEMPT_PATHS: [&str; 6] =
     ["/livez", "/livez/*", "/readyz", "/readyz/*", "/api/v1/health/**", "/api/v1/ai/health"];
 
-/// The paths that stay open while a critical check fails: health checks, and the metrics that say which one it is.
-pub const OPEN_PATHS: [&str; 8] = [
-    "/livez",
-    "/livez/*",
-    "/readyz",
-    "/readyz/*",
-    "/api/v1/health/**",
-    "/api/v1/ai/health",
-    "/metrics",
-    "/api/v1/metrics",
-];
+/// The paths that stay open while a critical check fails, beside [`EXEMPT_PATHS`]: metrics, which say which one it is.
+pub const METRICS_PATHS: [&str; 2] = ["/metrics", "/api/v1/metrics"];
 
 /// The controls of a configuration, with accounts in memory or in another store. See the [module docs](super).
 ///
@@ -85,8 +76,8 @@ impl<T: Store> Controls<T> {
     }
 
     /// The same, turning requests away with 503 while a critical check of this registry for readiness fails. Health
-    /// checks ([`EXEMPT_PATHS`]) pass, and nothing else does, the usage report neither. What is turned away is not
-    /// counted. Layers that were made before do not know of it.
+    /// checks ([`EXEMPT_PATHS`]) and [`METRICS_PATHS`] pass, and nothing else does, the usage report neither. What is
+    /// turned away is not counted. Layers that were made before do not know of it.
     #[must_use]
     pub fn with_health(self, health: HealthRegistry) -> Self {
         self.with_parts(|parts| parts.health = health)

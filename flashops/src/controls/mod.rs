@@ -95,7 +95,7 @@ mod stack;
 
 #[cfg(feature = "redis")]
 pub use configured_store::{ConfiguredStore, StoreOpenError};
-pub use controls::{Controls, EXEMPT_PATHS, OPEN_PATHS};
+pub use controls::{Controls, EXEMPT_PATHS, METRICS_PATHS};
 pub use deadlines::{Deadlines, DeadlinesFuture, TimedBody};
 pub use edge::Edge;
 pub use identify::ConfiguredCallers;

@@ -23,7 +23,7 @@ use super::identify::ConfiguredCallers;
 use super::observe::Observers;
 use super::parts::Parts;
 use super::routes::model_route;
-use super::{EXEMPT_PATHS, OPEN_PATHS};
+use super::{EXEMPT_PATHS, METRICS_PATHS};
 
 /// The layers of one configuration, in the order that the [module docs](super) tell.
 pub struct Stack<T: Store> {
@@ -48,8 +48,9 @@ impl<T: Store> Stack<T> {
         let headers = Headers::new(config.policy(), families(options.headers)).with_cost_unit(config.policy(), unit);
         let exempt = RoutePatterns::new(EXEMPT_PATHS).expect("these paths are well-formed");
         let observers = Observers::new(config.observe(), &routes, &exempt).adjusted(parts);
+        let open = EXEMPT_PATHS.into_iter().chain(METRICS_PATHS);
         let gate = GateLayer::new(parts.health.clone())
-            .with_exempt(RoutePatterns::new(OPEN_PATHS).expect("these paths are well-formed"))
+            .with_exempt(RoutePatterns::new(open).expect("these paths are well-formed"))
             .with_routes(&*routes)
             .with_reject(reject.clone());
         let edge = EdgeLayer::new(config.http(), parts.addresses.clone(), &routes, &exempt, &reject, observers);

@@ -196,6 +196,18 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_sees_or_what_turns_a_line_around_is_written_out() {
+        let escaped = |text: &str| {
+            let mut to = String::new();
+            escape(text, &mut to);
+            to
+        };
+        let unseen = "\u{202E}\u{2066}\u{200B}\u{FEFF}\u{2028}\u{1B}\u{9B}";
+        assert_eq!(escaped(unseen), r"\u202e\u2066\u200b\ufeff\u2028\u001b\u009b");
+        assert_eq!(escaped("é 日本 \u{1F600}"), "é 日本 \u{1F600}");
+    }
+
+    #[test]
     fn a_format_is_one_of_two_words() {
         assert_eq!(["json", "human"].map(str::parse), [Ok(LogFormat::Json), Ok(LogFormat::Human)]);
         assert_eq!("pretty".parse::<LogFormat>(), Err(UnknownFormat));
