@@ -108,11 +108,22 @@ fn routes_headers_addresses_and_prices_change_too() {
 }
 
 #[test]
+fn no_limit_becomes_leased_on_a_server_that_decides_every_call() {
+    let store = "[store]\nurl = \"redis://127.0.0.1:1\"\n";
+    let controls = Controls::with(&config(store), ManualClock::new(), ());
+    let leased = format!("{}share = \"leased\"\n{store}", limit("tpm", "tokens", 9, "1m").replace("user", "global"));
+    assert!(controls.reload(&config(&leased)).unwrap_err().to_string().contains("leased"));
+    controls.reload(&config(&leased.replace("leased", "exact"))).unwrap();
+}
+
+#[test]
 fn what_is_decided_at_the_start_is_refused_by_name_and_nothing_else_changes_with_it() {
     let desk = Desk::new(&limit("rpm", "requests", 1, "1m"));
     for (key, table) in [
         ("max_keys", "[policy]\nmax_keys = 5000"),
         ("threshold_tokens", "[policy]\nthreshold_tokens = 7"),
+        ("store_deadline", "[policy]\nstore_deadline = \"50ms\""),
+        ("on_store_error", "[policy]\non_store_error = \"deny\""),
         ("log, metrics", "[observe]\nlog = false"),
     ] {
         let error = desk.controls.reload(&config(table)).unwrap_err();

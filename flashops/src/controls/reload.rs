@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flashops_core::alert::AlertRules;
-use flashops_core::config::Config;
+use flashops_core::config::{Config, Share};
 use flashops_core::price::PriceError;
 use flashops_core::store::{Store, Succeed};
 
@@ -67,8 +67,8 @@ impl<T: Succeed> Controls<T> {
     /// limits are the same nothing happens to accounts. Addresses, prices and limits change one after the other, each
     /// at once.
     ///
-    /// The store and its bounds, the threshold of the tally, where alerts go, and what is logged and measured, but for
-    /// what is slow, are decided when the service starts.
+    /// The store, its bounds and what happens where it does not answer, the threshold of the tally, where alerts go, and
+    /// what is logged and measured, but for what is slow, are decided when the service starts.
     ///
     /// # Errors
     ///
@@ -104,8 +104,12 @@ fn check_start(before: &Config, after: &Config) -> Result<(), ReloadError> {
     };
     let mut observe = before.observe().clone();
     observe.slow = after.observe().slow;
+    let unanswered = |config: &Config| (config.options().store_deadline, config.options().on_store_error);
+    let leases = |config: &Config| config.policy().indexed().any(|(index, _)| config.share(index) == Share::Leased);
     let fixed = [
         (before.store() == after.store(), "[store]"),
+        (unanswered(before) == unanswered(after), "[policy] store_deadline and on_store_error"),
+        (after.store().is_none() || !leases(after), "share = \"leased\""),
         (old.bounds == new.bounds, "[policy] max_keys and max_reservations"),
         (threshold(before) == threshold(after), "[policy] threshold_tokens and threshold_window"),
         (goes_to(before) == goes_to(after), "[alerts] log, alertmanager, slack and link"),
