@@ -67,8 +67,8 @@ impl<T: Succeed> Controls<T> {
     /// limits are the same nothing happens to accounts. Addresses, prices and limits change one after the other, each
     /// at once.
     ///
-    /// The store, its bounds and what happens where it does not answer, the threshold of the tally, where alerts go, and
-    /// what is logged and measured, but for what is slow, are decided when the service starts.
+    /// The store, its bounds and what happens where it does not answer, the threshold of the tally, where alerts go,
+    /// and what is logged and measured, but for what is slow, are decided when the service starts.
     ///
     /// # Errors
     ///
